@@ -1,0 +1,29 @@
+"""The few exceptions a user can meet. Each message is one sentence that says what to do."""
+
+
+class VitgeomError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ModelError(VitgeomError, ValueError):
+    """An unknown model, or a module whose output is not what a measurement needs."""
+
+
+class WeightsError(VitgeomError, ValueError):
+    """A weights file that is missing, damaged, or not the one its card describes."""
+
+
+class ImageError(VitgeomError, ValueError):
+    """Images of the wrong shape, size, range or type, or none at all."""
+
+
+class LabelError(VitgeomError, ValueError):
+    """Labels that are missing, of the wrong length, or outside the classes."""
+
+
+class DataError(VitgeomError, ValueError):
+    """A data set that is unknown, absent, or not laid out as expected."""
+
+
+class ArgumentError(VitgeomError, ValueError):
+    """A parameter outside the range in which the measurement has a meaning."""

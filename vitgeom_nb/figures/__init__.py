@@ -1,0 +1,1 @@
+"""One function a figure: a measurement in, a matplotlib Figure out."""

@@ -1,0 +1,54 @@
+"""What every figure shares: the style sheet, the colour of each network, pictures of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+STYLE = str(files("vitgeom_nb.figures") / "vitgeom.mplstyle")
+# Okabe-Ito colours, blues for transformers and warm colours for CNNs; markers tell them apart without colour
+LOOKS = {
+    "vit": ("ViT", "#0072B2", "o"),
+    "swin": ("Swin", "#56B4E9", "s"),
+    "resnet": ("ResNet", "#D55E00", "^"),
+    "mobilenetv2": ("MobileNetV2", "#E69F00", "D"),
+}
+SPARE = ("#009E73", "#AA4499", "#444444")
+
+
+def look(name: str, index: int = 0) -> tuple[str, str, str]:
+    """Label, colour and marker of a network; others take spare colours by `index`."""
+    return LOOKS.get(name, (name, SPARE[index % len(SPARE)], "v"))
+
+
+def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """`plt.subplots` in the house style, closed at once so that a notebook shows the returned figure once."""
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots(rows, columns, **options)
+    plt.close(figure)
+    return figure, axes
+
+
+def show_image(axes: Axes, image: Any, title: str = "") -> None:
+    """Draw a `(3,H,W)` image in [0,1] without axes."""
+    axes.imshow(np.asarray(image).transpose(1, 2, 0).clip(0, 1))
+    axes.set_title(title)
+    axes.axis("off")
+
+
+def show_signed(axes: Axes, image: Any, title: str = "") -> None:
+    """Draw a signed `(3,H,W)` image: its largest magnitude spans the colour range, zero is mid-grey."""
+    image = np.asarray(image)
+    show_image(axes, 0.5 + 0.5 * image / max(float(np.abs(image).max()), 1e-12), title)
+
+
+def as_list(measurements: xr.Dataset | Iterable[xr.Dataset]) -> list[xr.Dataset]:
+    """One measurement, or several to compare, as a list."""
+    return [measurements] if isinstance(measurements, xr.Dataset) else list(measurements)

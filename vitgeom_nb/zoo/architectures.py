@@ -1,0 +1,66 @@
+"""The four embedded architectures, built by timm's own constructors for 64 x 64 pixels and 200 classes.
+
+`dynamic=True` gives the same network ready for inputs of other sizes, which the training recipe uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from timm.models.efficientnet import mobilenetv2_100
+from timm.models.resnet import BasicBlock, ResNet
+from timm.models.swin_transformer import SwinTransformer
+from timm.models.vision_transformer import VisionTransformer
+
+SIZE = 64
+CLASSES = 200
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+def vit(dynamic: bool = False) -> torch.nn.Module:
+    """Vision transformer: 64 patches of 8 x 8, class token, GELU, 4 blocks of width 192."""
+    return VisionTransformer(
+        img_size=SIZE,
+        patch_size=8,
+        num_classes=CLASSES,
+        embed_dim=192,
+        depth=4,
+        num_heads=3,
+        dynamic_img_size=dynamic,
+    )
+
+
+def swin(dynamic: bool = False) -> torch.nn.Module:
+    """Shifted-window transformer: patches of 4 x 4, windows of 4 x 4, three stages, GELU."""
+    return SwinTransformer(
+        img_size=SIZE,
+        patch_size=4,
+        window_size=4,
+        num_classes=CLASSES,
+        embed_dim=48,
+        depths=(2, 2, 4),
+        num_heads=(2, 4, 8),
+        strict_img_size=not dynamic,
+        drop_path_rate=0.0,
+    )
+
+
+def resnet(dynamic: bool = False) -> torch.nn.Module:
+    """ResNet-18 at half width: BasicBlock, ReLU, 32 to 256 channels."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), num_classes=CLASSES, channels=(32, 64, 128, 256))
+
+
+def mobilenetv2(dynamic: bool = False) -> torch.nn.Module:
+    """MobileNetV2 at full width: inverted residuals, depthwise convolutions, ReLU6."""
+    return mobilenetv2_100(num_classes=CLASSES)
+
+
+ARCHITECTURES: dict[str, Callable[..., torch.nn.Module]] = {
+    "vit": vit,
+    "swin": swin,
+    "resnet": resnet,
+    "mobilenetv2": mobilenetv2,
+}
+FAMILIES = {"vit": "transformer", "swin": "transformer", "resnet": "CNN", "mobilenetv2": "CNN"}

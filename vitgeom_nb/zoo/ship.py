@@ -1,0 +1,154 @@
+"""Turn finished trainings into the files the package ships: weights, cards, recorded predictions, history.
+
+python -m vitgeom_nb.zoo.ship --work runs --into vitgeom_nb/zoo
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from tqdm.auto import tqdm
+
+from ..calibration import reliability
+from ..curvature import direction_change
+from ..data import DATA_SETS, Images, class_names, labelled, samples
+from ..models import VisionModel
+from ..zoo import zoo_file
+from .architectures import ARCHITECTURES, FAMILIES, MEAN, SIZE, STD
+from .train import DATA, default_work
+
+HALF_TOLERANCE = 1e-3  # relative change of embeddings that half precision may cause
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if names:
+            return f"{names[0]}, {len(names)} cores"
+    return platform.processor() or platform.machine()
+
+
+def as_model(name: str, state: dict[str, torch.Tensor]) -> VisionModel:
+    """The `VisionModel` of an architecture with these weights."""
+    module = ARCHITECTURES[name]()
+    module.load_state_dict(state)
+    return VisionModel(
+        module,
+        name=name,
+        family=FAMILIES[name],
+        size=SIZE,
+        mean=MEAN,
+        std=STD,
+        embed=lambda m, x: m.forward_head(m.forward_features(x), pre_logits=True),
+        logits=lambda m, x: m(x),
+    )
+
+
+@torch.no_grad()
+def evaluate(model: VisionModel, images: Images, batch: int = 250) -> torch.Tensor:
+    """Logits `(N,C)` of all images."""
+    parts = [model.logits(images.pixels[i : i + batch]) for i in range(0, len(images), batch)]
+    return torch.cat(parts)
+
+
+def halved(name: str, state: dict[str, torch.Tensor], images: Images) -> dict[str, torch.Tensor]:
+    """The weights in half precision, if that moves embeddings by less than 1e-3 relative; else as they are."""
+    half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    back = {k: v.float() if v.is_floating_point() else v for k, v in half.items()}
+    with torch.no_grad():
+        full, rounded = as_model(name, state).embed(images.pixels), as_model(name, back).embed(images.pixels)
+    moved = float(((full - rounded).norm(dim=1) / full.norm(dim=1)).max())
+    return half if moved < HALF_TOLERANCE else state
+
+
+def history(name: str, folder: Path, images: Images) -> list[dict[str, Any]]:
+    """Accuracy and median direction change of each snapshot that the training kept, in order of epochs."""
+    rows = []
+    for path in folder.glob("weights-*.pt"):
+        label = path.stem.removeprefix("weights-")
+        if label == "final":
+            continue
+        model = as_model(name, torch.load(path, weights_only=True))
+        rows.append({"epoch": float(label), **_shape(model, images)})
+    return sorted(rows, key=lambda row: row["epoch"])
+
+
+def _shape(model: VisionModel, images: Images) -> dict[str, float]:
+    right = (evaluate(model, images).argmax(1) == images.labels).double().mean()
+    # unlike validation images, these ship with the package: a reader can measure the same again
+    bend = direction_change(model, samples("imagenet", n=10, size=SIZE), directions=10, steps=10, seed=0)
+    angles = np.degrees(bend["angle"].values)
+    return {
+        "top1": float(right),
+        "direction_change_median_deg": float(np.median(angles)),
+        "direction_change_upper_quartile_deg": float(np.quantile(angles, 0.75)),
+    }
+
+
+def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
+    """Write `<name>.safetensors`, `<name>.json` and `<name>.predictions.npz`; returns the card."""
+    folder = work / name
+    finished = torch.load(folder / "recipe.pt", weights_only=True)
+    recipe = finished["recipe"]
+    valid = labelled(DATA, "valid")
+    state = torch.load(folder / "weights-final.pt", weights_only=True)
+    state = {k: v.contiguous() for k, v in halved(name, state, valid[:256]).items()}
+    model = as_model(name, {k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    logits = evaluate(model, valid)
+    into.mkdir(parents=True, exist_ok=True)
+    save_file(state, into / f"{name}.safetensors")
+    np.savez_compressed(into / f"{name}.predictions.npz", logits=logits.half().numpy(), labels=valid.labels.short())
+    scores = reliability(logits.half().float(), valid.labels)
+    card = {
+        "name": name,
+        "family": FAMILIES[name],
+        "architecture": (ARCHITECTURES[name].__doc__ or "").strip(),
+        "parameters": sum(p.numel() for p in model.module.parameters()),
+        "embedding_dim": model.dim,
+        "input_size": SIZE,
+        "data": "Tiny-ImageNet, 100,000 training images",
+        "licence": f"weights as this package; data: {DATA_SETS[DATA].licence}",
+        "epochs": recipe["epochs"],
+        "seed": recipe["seed"],
+        "recipe": recipe,
+        "top1": float((logits.argmax(1) == valid.labels).double().mean()),
+        "ece": float(scores["ece"]),
+        "signed_ece": float(scores["sece"]),
+        "precision": str(next(v.dtype for v in state.values() if v.is_floating_point())).removeprefix("torch."),
+        "hardware": hardware,
+        "torch": torch.__version__,
+        "date": datetime.date.today().isoformat(),
+        "sha256": hashlib.sha256((into / f"{name}.safetensors").read_bytes()).hexdigest(),
+        "history": [*history(name, folder, valid[:2000]), {"epoch": recipe["epochs"], **_shape(model, valid[:2000])}],
+        "classes": class_names(DATA),
+    }
+    (into / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
+    return card
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write the files of the embedded models from finished trainings.")
+    parser.add_argument("names", nargs="*", default=list(ARCHITECTURES))
+    parser.add_argument("--work", type=Path, default=default_work())
+    parser.add_argument("--into", type=Path, default=zoo_file("."))
+    parser.add_argument(
+        "--hardware", default=torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    )
+    options = parser.parse_args()
+    for name in tqdm(options.names, desc="ship"):
+        card = ship(name, options.work, options.into, options.hardware)
+        tqdm.write(f"{name}: top-1 {card['top1']:.1%}, ECE {card['ece']:.3f}, signed ECE {card['signed_ece']:+.3f}")
+
+
+if __name__ == "__main__":
+    main()

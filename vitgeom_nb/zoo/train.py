@@ -1,0 +1,199 @@
+"""Train the embedded models: one recipe for four architectures, resumable, on one GPU or a few CPU cores.
+
+The learning rate warms up, stays constant, and falls to zero over the last quarter of the epochs. Before that
+last quarter images are shown at 32 or 48 pixels, drawn per batch; in it, at 64. A finished run can be made longer:
+it goes on from the end of its constant phase. Everything random follows from the seed and the step alone.
+
+    python -m vitgeom_nb.zoo.train --epochs 100            # all four
+    python -m vitgeom_nb.zoo.train vit --epochs 24 --work runs
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tqdm.auto import tqdm
+
+from ..data import decoded
+from .architectures import ARCHITECTURES, MEAN, SIZE, STD
+
+DATA = "tiny-imagenet"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What every network is trained with; only `epochs` differs between a long and a short run."""
+
+    epochs: float = 100
+    batch: int = 128
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.98)
+    warmup_steps: int = 500
+    cooldown: float = 0.25
+    label_smoothing: float = 0.1
+    gradient_clip: float = 1.0
+    crop_area: tuple[float, float] = (0.5, 1.0)
+    constant_sizes: tuple[int, ...] = (32, 48)
+    seed: int = 0
+
+    def steps(self, images: int) -> int:
+        return int(self.epochs * images / self.batch)
+
+    def constant_steps(self, images: int) -> int:
+        return int(self.steps(images) * (1 - self.cooldown))
+
+    def rate(self, step: int, images: int) -> float:
+        """Learning rate at a step: linear warm-up, constant, linear to zero."""
+        last, flat = self.steps(images), self.constant_steps(images)
+        return self.learning_rate * min(1.0, (step + 1) / self.warmup_steps, (last - step) / max(1, last - flat))
+
+
+def default_work() -> Path:
+    """Where checkpoints are kept between runs: `VITGEOM_ZOO_WORK`, or a folder in the user's cache."""
+    return Path(os.environ.get("VITGEOM_ZOO_WORK", "~/.cache/vitgeom/zoo")).expanduser()
+
+
+def snapshot_epochs(epochs: float) -> list[int]:
+    """Epochs after which the weights are kept for the chapter on training: 0, 1, 2, 4, 8, ..."""
+    return [0, *(2**k for k in range(math.ceil(math.log2(max(2, epochs))) + 1) if 2**k < epochs)]
+
+
+def augment(pixels: torch.Tensor, size: int, recipe: Recipe, generator: torch.Generator) -> torch.Tensor:
+    """Random square crop of `crop_area` and random mirror image, resampled to `size`; uint8 -> [0,1] floats."""
+    count, low, high = len(pixels), *recipe.crop_area
+    draw = torch.rand(4, count, generator=generator)
+    side = (low + (high - low) * draw[0]).sqrt()
+    theta = torch.zeros(count, 2, 3)
+    theta[:, 0, 0] = torch.where(draw[1] < 0.5, -side, side)
+    theta[:, 1, 1] = side
+    theta[:, :, 2] = (2 * draw[2:].T - 1) * (1 - side)[:, None]
+    images = pixels.float() / 255
+    grid = F.affine_grid(theta.to(pixels.device), list(images.shape), align_corners=False)
+    images = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    if size != images.shape[-1]:
+        images = F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return images.clamp(0, 1)
+
+
+def _save(state: dict, path: Path) -> None:
+    temporary = path.with_suffix(".partial")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+class Run:
+    """One network in training: its weights, its optimiser, and the files it resumes from."""
+
+    def __init__(self, name: str, recipe: Recipe, folder: Path, device: torch.device) -> None:
+        self.name, self.recipe, self.folder, self.device = name, recipe, folder, device
+        folder.mkdir(parents=True, exist_ok=True)
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)
+            self.module = ARCHITECTURES[name](dynamic=True)
+        self.module.to(device, memory_format=torch.channels_last).train()
+        decayed = [p for n, p in self.module.named_parameters() if p.ndim >= 2 and "token" not in n and "pos" not in n]
+        ids = {id(p) for p in decayed}
+        plain = [p for p in self.module.parameters() if id(p) not in ids]
+        self.optimiser = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+            lr=recipe.learning_rate,
+            betas=recipe.betas,
+            fused=True,
+        )
+        self.step = 0
+        self._resume()
+
+    def _paths(self) -> tuple[Path, Path]:
+        return self.folder / "constant.pt", self.folder / f"cooldown-{self.recipe.epochs:g}.pt"
+
+    def _resume(self) -> None:
+        constant, cooldown = self._paths()
+        path = cooldown if cooldown.exists() else constant
+        if path.exists():
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            self.module.load_state_dict(state["module"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step = state["step"]
+
+    def save(self, images: int) -> None:
+        state = {"module": self.module.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step}
+        constant, cooldown = self._paths()
+        _save(state, constant if self.step <= self.recipe.constant_steps(images) else cooldown)
+
+    def snapshot(self, label: str) -> None:
+        """Keep the weights as they are now, without the optimiser."""
+        _save({k: v.detach().cpu() for k, v in self.module.state_dict().items()}, self.folder / f"weights-{label}.pt")
+
+    def batch(self, pixels: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The batch of this step: its images, crops and size depend on seed and step alone."""
+        recipe, count = self.recipe, len(pixels)
+        per_epoch = count // recipe.batch
+        epoch, position = divmod(self.step, per_epoch)
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch))
+        chosen = order[position * recipe.batch :][: recipe.batch]
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + 7_919 * self.step + 1)
+        sizes = recipe.constant_sizes
+        drawn = sizes[int(torch.randint(len(sizes), (1,), generator=generator))]
+        size = drawn if self.step < recipe.constant_steps(count) else SIZE
+        images = augment(pixels[chosen].to(self.device), size, recipe, generator)
+        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (MEAN, STD))
+        images = ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+        return images, labels[chosen].to(self.device)
+
+    def advance(self, pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """One optimiser step; returns the loss."""
+        recipe = self.recipe
+        images, targets = self.batch(pixels, labels)
+        for group in self.optimiser.param_groups:
+            group["lr"] = recipe.rate(self.step, len(pixels))
+        # bfloat16 is slower than float32 on processors without matrix instructions for it
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            loss = F.cross_entropy(self.module(images), targets, label_smoothing=recipe.label_smoothing)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.module.parameters(), recipe.gradient_clip)
+        self.optimiser.step()
+        self.step += 1
+        return loss.detach()
+
+
+def train(name: str, recipe: Recipe, work: Path, device: torch.device, every: int = 250) -> None:
+    """Train one network to the end, from its last checkpoint if there is one; a stop loses `every` steps at most."""
+    run = Run(name, recipe, work / name, device)
+    pixels, labels = decoded(DATA, "train")
+    count = len(pixels)
+    keep = {int(e * count / recipe.batch): e for e in snapshot_epochs(recipe.epochs)}
+    last = recipe.steps(count)
+    with tqdm(total=last, initial=run.step, desc=name, mininterval=10) as bar:
+        while run.step < last:
+            if run.step in keep:
+                run.snapshot(f"{keep[run.step]}")
+            loss = run.advance(pixels, labels)
+            bar.update()
+            if run.step % every == 0 or run.step in (last, recipe.constant_steps(count)):
+                bar.set_postfix(loss=f"{loss.item():.3f}")
+                run.save(count)
+    run.snapshot("final")
+    _save({"recipe": asdict(recipe), "images": count}, work / name / "recipe.pt")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the embedded models.")
+    parser.add_argument("names", nargs="*", default=list(ARCHITECTURES), help="networks; all four unless named")
+    parser.add_argument("--epochs", type=float, default=Recipe.epochs)
+    parser.add_argument("--work", type=Path, default=default_work(), help="folder of the checkpoints")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    for name in options.names:
+        train(name, Recipe(epochs=options.epochs), options.work, torch.device(options.device))
+
+
+if __name__ == "__main__":
+    main()
