@@ -1,0 +1,38 @@
+"""Networks small enough to know by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import vitgeom_nb as vg
+
+
+class Affine(torch.nn.Module):
+    """f(x) = W x + b on flattened pixels."""
+
+    def __init__(self, components: int, size: int, seed: int = 0) -> None:
+        super().__init__()
+        draw = torch.Generator().manual_seed(seed)
+        self.weight = torch.nn.Parameter(torch.randn(components, 3 * size * size, generator=draw))
+        self.bias = torch.nn.Parameter(torch.randn(components, generator=draw))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1) @ self.weight.T + self.bias
+
+
+def wrap_raw(module: torch.nn.Module, size: int, **options: object) -> vg.VisionModel:
+    """Wrap without normalisation: the module sees the pixels themselves."""
+    return vg.wrap(module, mean=[0.0] * 3, std=[1.0] * 3, size=size, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def affine() -> vg.VisionModel:
+    """A linear model of 4 x 4 images with D = 5, in float64; its own output serves as logits."""
+    return wrap_raw(Affine(5, 4), 4, logits=lambda m, x: m(x), name="affine", dtype=torch.float64)
+
+
+@pytest.fixture
+def pixels() -> torch.Tensor:
+    """Three random 4 x 4 images away from the edges of [0, 1]."""
+    return torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 0.6 + 0.2
