@@ -98,7 +98,7 @@ def measurement(
         "device": str(getattr(model, "device", "none")),
         "dtype": str(getattr(model, "dtype", "none")).removeprefix("torch."),
         "package": f"vitgeom-nb {package_version()}",
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "parameters": json.dumps(parameters, sort_keys=True, default=str),
         "seed": -1 if seed is None else seed,
         "seconds": float("nan") if seconds is None else round(seconds, 3),

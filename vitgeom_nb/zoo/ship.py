@@ -126,7 +126,7 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
         "signed_ece": float(scores["sece"]),
         "precision": str(next(v.dtype for v in state.values() if v.is_floating_point())).removeprefix("torch."),
         "hardware": hardware,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "date": datetime.date.today().isoformat(),
         "sha256": hashlib.sha256((into / f"{name}.safetensors").read_bytes()).hexdigest(),
         "history": [*history(name, folder, valid[:2000]), {"epoch": recipe["epochs"], **_shape(model, valid[:2000])}],
