@@ -48,8 +48,7 @@ def package_version() -> str:
 def _array(values: Any) -> np.ndarray:
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu().numpy()
-    array = np.asarray(values)
-    return array.astype(object) if array.dtype.kind == "U" else array
+    return np.asarray(values)
 
 
 def measurement(
