@@ -6,9 +6,12 @@
 """
 
 from . import errors
+from .calibration import reliability, temperature
 from .data import Images, Predictions, has_labelled, labelled, recorded_predictions, samples
+from .jacobian import jacobian, singular_spectrum
 from .measurement import open_measurement, package_version, save_measurement
 from .models import VisionModel, load, models, tier, wrap
+from .similarity import psnr
 
 __version__ = package_version()
 
@@ -18,13 +21,18 @@ __all__ = [
     "VisionModel",
     "errors",
     "has_labelled",
+    "jacobian",
     "labelled",
     "load",
     "models",
     "open_measurement",
+    "psnr",
     "recorded_predictions",
+    "reliability",
     "samples",
     "save_measurement",
+    "singular_spectrum",
+    "temperature",
     "tier",
     "wrap",
 ]
