@@ -7,6 +7,7 @@
 
 from . import errors
 from .calibration import reliability, temperature
+from .curvature import direction_change
 from .data import Images, Predictions, has_labelled, labelled, recorded_predictions, samples
 from .jacobian import jacobian, singular_spectrum
 from .measurement import open_measurement, package_version, save_measurement
@@ -19,6 +20,7 @@ __all__ = [
     "Images",
     "Predictions",
     "VisionModel",
+    "direction_change",
     "errors",
     "has_labelled",
     "jacobian",

@@ -1,0 +1,98 @@
+"""Straight lines of images: where they start and lead, the embeddings along them, the angle at which those turn."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+
+from .batching import in_batches
+from .directions import random_directions, rms
+from .errors import ArgumentError
+from .models import VisionModel
+
+
+def turning_angle(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    r"""Angle between vectors along the last dimension, in rad, exact near 0 and near pi.
+
+    .. math:: \theta = 2\,\mathrm{atan2}\bigl(\|\hat a - \hat b\|,\ \|\hat a + \hat b\|\bigr),
+              \qquad \hat a = a / \|a\|
+
+    NaN where a vector is zero.
+    """
+    a, b = a / a.norm(dim=-1, keepdim=True), b / b.norm(dim=-1, keepdim=True)
+    return 2 * torch.atan2((a - b).norm(dim=-1), (a + b).norm(dim=-1))
+
+
+def in_dtype(model: VisionModel, dtype: torch.dtype) -> VisionModel:
+    """The same model computing in another precision: the model itself, or a copy of it."""
+    if model.dtype == dtype:
+        return model
+    other = copy.copy(model)
+    other.module = copy.deepcopy(model.module).to(dtype)
+    other._mean, other._std = model._mean.to(dtype), model._std.to(dtype)
+    other.dtype = dtype
+    return other
+
+
+@dataclass(frozen=True)
+class Lines:
+    """`B x M` lines x + s d: every image `(B,3,H,W)` along every one of its directions, each of rms 1 per pixel.
+
+    `directions` has shape `(1,M,3,H,W)` where all images share them, else `(B,M,3,H,W)`.
+    """
+
+    pixels: torch.Tensor
+    directions: torch.Tensor
+
+    @classmethod
+    def make(cls, model: VisionModel, images: object, directions: int | torch.Tensor, seed: int) -> Lines:
+        """Lines from checked images along random directions, or along those given as `(B,M,3,H,W)`.
+
+        Raises
+        ------
+        ArgumentError
+            If there are no directions, or they are of the wrong shape, zero or not finite.
+        """
+        pixels = model.pixels(images)
+        if isinstance(directions, torch.Tensor):
+            given = directions.detach().to(model.device, model.dtype)
+            if given.ndim != 5 or given.shape[0] not in (1, len(pixels)) or given.shape[2:] != pixels.shape[1:]:
+                raise ArgumentError(
+                    f"Directions must have shape (B or 1, M, 3, H, W) for images {tuple(pixels.shape)}, "
+                    f"not {tuple(given.shape)}."
+                )
+            size = rms(given.flatten(0, 1))
+            if not size.numel() or not bool(torch.isfinite(size).all()) or not bool((size > 0).all()):
+                raise ArgumentError("Directions must be finite and not zero, at least one an image.")
+            return cls(pixels, given / size.view(*given.shape[:2], 1, 1, 1))
+        if directions < 1:
+            raise ArgumentError(f"directions is {directions}; ask for at least one.")
+        unit = random_directions(directions, pixels[0], seed)
+        return cls(pixels, unit[None] * math.sqrt(pixels[0].numel()))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Images B and directions M."""
+        return len(self.pixels), self.directions.shape[1]
+
+    def each(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Numbers of image and direction of every line, image by image."""
+        images, count = self.shape
+        return torch.arange(images).repeat_interleave(count), torch.arange(count).repeat(images)
+
+    def start(self, image: torch.Tensor, direction: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Starting points and directions `(L,3,H,W)` of chosen lines."""
+        return self.pixels[image], self.directions[image % len(self.directions), direction]
+
+
+@torch.no_grad()
+def embeddings_along(
+    model: VisionModel, start: torch.Tensor, direction: torch.Tensor, distances: torch.Tensor, batch: int
+) -> torch.Tensor:
+    """Embeddings `(L,K,D)` at `start + s direction` for every s of `(K,)`, computed in the model's precision."""
+    start, direction = (t.to(model.dtype)[:, None] for t in (start, direction))
+    points = start + distances.to(start).view(1, -1, 1, 1, 1) * direction
+    return in_batches(model.embed, points.flatten(0, 1), size=batch).unflatten(0, points.shape[:2])
