@@ -1,0 +1,72 @@
+# The commands that people and continuous integration both run. A fresh machine needs Python 3.11 or later, and make.
+PYTHON ?= python3
+VENV ?= .venv
+EPOCHS ?= 100
+PORT ?= 8000
+WORKERS ?= 2
+
+BIN := $(VENV)/bin
+TEXTS := $(wildcard book/*.md)
+NOTEBOOKS := $(TEXTS:.md=.ipynb)
+TESTED := _build/tested
+BOOK := $(BIN)/jupyter-book build -W -n --keep-going --all
+QUIET := TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1
+# tests run side by side: one thread each, or they would fight for the cores
+SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(QUIET) $(BIN)/python -m pytest -n $(WORKERS)
+
+.PHONY: help book serve test lint unit notebooks tested-book pages pairs gpu zoo clean
+.DEFAULT_GOAL := help
+
+help: ## list these commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1 | /' | column -t -s '|'
+
+book: $(VENV)/.book ## execute every chapter and build the book into _build/html
+	$(QUIET) $(BOOK) .
+
+serve: ## serve the built book on http://127.0.0.1:8000 (PORT=...)
+	@test -f _build/html/index.html || { echo "There is no book yet: run make book first."; exit 1; }
+	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+test: lint unit notebooks tested-book pages ## everything: lint, unit tests, pairs, layers, notebooks, book, built pages
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+unit: $(VENV)/.test
+	$(SIDE_BY_SIDE) --ignore tests/test_html.py
+
+# The chapters are executed once, by nbmake; the book that is then built and checked is made of exactly these runs.
+notebooks: $(VENV)/.test
+	rm -rf $(TESTED) && mkdir -p $(TESTED)
+	cp -R book references.bib _toc.yml $(TESTED)
+	sed 's/execute_notebooks: force/execute_notebooks: "off"/' _config.yml > $(TESTED)/_config.yml
+	$(SIDE_BY_SIDE) --nbmake --overwrite --nbmake-timeout=600 --durations=0 $(NOTEBOOKS:%=$(TESTED)/%)
+
+tested-book: notebooks
+	$(QUIET) $(BOOK) $(TESTED) --path-output .
+
+pages: tested-book
+	$(BIN)/python -m pytest tests/test_html.py
+
+gpu: $(VENV)/.test ## execute every chapter on this machine, for a runner with a GPU
+	$(QUIET) $(BIN)/python -m pytest --nbmake --nbmake-timeout=1800 --durations=0 $(NOTEBOOKS)
+
+pairs: $(VENV)/.book ## make the notebook of every chapter from its text
+	$(BIN)/jupytext --quiet --to ipynb $(TEXTS)
+
+zoo: $(VENV)/.book ## train the four embedded networks (EPOCHS=...) and write their weights and cards
+	$(BIN)/python -m vitgeom_nb.zoo.train --epochs $(EPOCHS)
+	$(BIN)/python -m vitgeom_nb.zoo.ship
+
+clean: ## remove the built book
+	rm -rf _build
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "vitgeom needs Python 3.11 or later; name one with make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.book $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	touch $@
