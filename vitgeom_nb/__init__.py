@@ -8,7 +8,8 @@
 from . import errors
 from .calibration import reliability, temperature
 from .curvature import direction_change
-from .data import Images, Predictions, has_labelled, labelled, recorded_predictions, samples
+from .data import Predictions, has_labelled, labelled, recorded_predictions, samples
+from .images import Images
 from .jacobian import jacobian, singular_spectrum
 from .measurement import open_measurement, package_version, save_measurement
 from .models import VisionModel, load, models, tier, wrap

@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 
 from .batching import in_batches
-from .data import check_labels
+from .images import check_labels
 from .directions import generator
 from .errors import ArgumentError
 from .measurement import Stopwatch, Variable, measurement
@@ -186,9 +186,8 @@ def reliability(
     else:
         logits = check_logits(model_or_logits)
     labels = check_labels(labels, *logits.shape)
-    confidence = (logits / temperature).softmax(1).amax(1).clamp(max=1)
+    confidence = (logits / temperature).softmax(1).amax(1)
     correct = (logits.argmax(1) == labels).double()
-    edges = bin_edges(bins)
     table = in_bins(confidence, correct, bins)
     gap, n = correct - confidence, len(logits)
     gaps = torch.bincount(table.index, gap, minlength=bins) / n
@@ -214,8 +213,8 @@ def reliability(
             **{key: Variable([], float(value), "1", words) for key, (value, words) in scalars.items()},
         },
         coords={
-            "low": Variable(["bin"], edges[:-1], "1", "lower edge of the bin (excluded)"),
-            "high": Variable(["bin"], edges[1:], "1", "upper edge of the bin (included)"),
+            "low": Variable(["bin"], bin_edges(bins)[:-1], "1", "lower edge of the bin (excluded)"),
+            "high": Variable(["bin"], bin_edges(bins)[1:], "1", "upper edge of the bin (included)"),
         },
         model=model,
         seed=seed,
@@ -279,16 +278,13 @@ def temperature(logits: torch.Tensor | Any, labels: Any) -> xr.Dataset:
     def nll(beta: float) -> float:
         return float((torch.logsumexp(beta * logits, 1) - beta * right).mean())
 
-    low, high = 0.0, 1.0
-    if slope(0.0) >= 0:
-        best = 0.0
-    else:
-        while slope(high) < 0:
-            low, high = high, 2 * high
-        while high - low > 1e-14 * high:
-            middle = 0.5 * (low + high)
-            low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-        best = 0.5 * (low + high)
+    low, high = (0.0, 1.0) if slope(0.0) < 0 else (0.0, 0.0)
+    while slope(high) < 0:
+        low, high = high, 2 * high
+    while high - low > 1e-14 * high:
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    best = 0.5 * (low + high)
     return measurement(
         {
             "temperature": Variable([], 1 / best if best else float("inf"), "1", "temperature"),

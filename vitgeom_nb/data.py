@@ -2,103 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import io
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from importlib.resources import files
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from .errors import ArgumentError, DataError, LabelError, ModelError
+from .errors import ArgumentError, DataError, ModelError
+from .images import Images, to_bytes
 from .models import TIERS, tier
 from .zoo import zoo_file
 from .zoo.architectures import ARCHITECTURES
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PHOTOGRAPHS = {
-    "chelsea": ("skimage.data", "chelsea.png"),
-    "coffee": ("skimage.data", "coffee.png"),
-    "astronaut": ("skimage.data", "astronaut.png"),
-    "rocket": ("skimage.data", "rocket.jpg"),
-    "china": ("sklearn.datasets", "images/china.jpg"),
-    "flower": ("sklearn.datasets", "images/flower.jpg"),
+    "chelsea": ("skimage", "data/chelsea.png"),
+    "coffee": ("skimage", "data/coffee.png"),
+    "astronaut": ("skimage", "data/astronaut.png"),
+    "rocket": ("skimage", "data/rocket.jpg"),
+    "china": ("sklearn", "datasets/images/china.jpg"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
 }
 SAMPLES = ("imagenet", "cifar10", "photographs")
 
 
-@dataclass(frozen=True)
-class Images:
-    """A batch of images: `pixels` `(B,3,H,W)` float32 in [0,1], and what is known about them.
-
-    `labels` is a `(B,)` integer tensor, or None where nobody labelled them; `class_names[labels[i]]` names one.
-    """
-
-    pixels: torch.Tensor
-    names: list[str]
-    source: str
-    licence: str
-    labels: torch.Tensor | None = None
-    class_names: list[str] | None = None
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def __getitem__(self, index: int | slice | list[int] | torch.Tensor) -> Images:
-        """Some of the images, still as a batch: an integer gives a batch of one."""
-        chosen = torch.arange(len(self))[[index] if isinstance(index, int) else index]
-        return replace(
-            self,
-            pixels=self.pixels[chosen],
-            names=[self.names[i] for i in chosen.tolist()],
-            labels=None if self.labels is None else self.labels[chosen],
-        )
-
-    def __repr__(self) -> str:
-        return f"Images({len(self)} x {tuple(self.pixels.shape[1:])}, {self.source})"
-
-
-def to_bytes(image: Image.Image, size: int) -> torch.Tensor:
-    """`(3,size,size)` uint8: short side resized in 8 bits with bicubic filtering, centre cropped."""
-    image = image.convert("RGB")
-    width, height = image.size
-    scale = size / min(width, height)
-    width, height = max(size, round(width * scale)), max(size, round(height * scale))
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = (width - size) // 2, (height - size) // 2
-    array = np.asarray(image.crop((left, top, left + size, top + size)))
-    return torch.from_numpy(array.copy()).permute(2, 0, 1)
-
-
-def check_labels(labels: Any, count: int, classes: int) -> torch.Tensor:
-    """`labels` as a `(count,)` int64 tensor with values in `[0, classes)`.
-
-    Raises
-    ------
-    LabelError
-        If there are none, too few or too many, or one is not a class.
-    """
-    if labels is None:
-        raise LabelError("These images have no labels; pass labels=..., or the model's own: logits(x).argmax(1).")
-    labels = torch.as_tensor(labels).detach().cpu()
-    if labels.is_floating_point() or labels.ndim != 1:
-        raise LabelError(f"Labels must be whole numbers of shape (B,), not {labels.dtype} of {tuple(labels.shape)}.")
-    if len(labels) != count:
-        raise LabelError(f"There are {len(labels)} labels for {count} images; pass one for each.")
-    if count and (int(labels.min()) < 0 or int(labels.max()) >= classes):
-        raise LabelError(
-            f"Labels go from {int(labels.min())} to {int(labels.max())}, but the model has {classes} classes "
-            f"(0 to {classes - 1})."
-        )
-    return labels.long()
+def _shipped(package: str) -> Path:
+    """Folder of an installed package, without importing it."""
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(f"The package {package} is not installed, and its images with it: pip install {package}.")
+    return Path(spec.submodule_search_locations[0])
 
 
 def _check_count(n: int | None) -> None:
@@ -142,14 +84,14 @@ def samples(name: str = "imagenet", n: int | None = None, size: int | None = Non
         raise ArgumentError(f"size is {size}; images need at least one pixel.")
     if name == "photographs":
         chosen = list(PHOTOGRAPHS.items())[:n]
-        pixels = [to_bytes(Image.open(str(files(package) / file)), size) for _, (package, file) in chosen]
+        pixels = [to_bytes(Image.open(_shipped(package) / file), size) for _, (package, file) in chosen]
         return Images(
             torch.stack(pixels).float() / 255,
             [key for key, _ in chosen],
             source="photographs of scikit-image and scikit-learn",
             licence="public domain or CC BY; see the README of each package's image folder",
         )
-    paths = sorted(Path(str(files("foolbox") / "data")).glob(f"{name}_[0-9]*"))[:n]
+    paths = sorted((_shipped("foolbox") / "data").glob(f"{name}_[0-9]*"))[:n]
     labels = [int(path.stem.split("_")[-1]) for path in paths]
     return Images(
         torch.stack([to_bytes(Image.open(path), size) for path in paths]).float() / 255,
@@ -217,16 +159,27 @@ def _files(name: str, split: str) -> list[Path]:
     return paths
 
 
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever a damaged file raises inside the block becomes one sentence."""
+    try:
+        yield
+    except (OSError, KeyError, ValueError) as error:
+        reason = str(error).split("\n")[0].rstrip(".")
+        raise DataError(f"{path} cannot be read ({reason}); fetch it again.") from None
+
+
+def _count(path: Path) -> int:
+    with _reading(path):
+        return pq.read_metadata(path).num_rows
+
+
 def _rows(paths: list[Path], image_column: str) -> Iterator[tuple[bytes, int]]:
     for path in paths:
-        try:
-            with pq.ParquetFile(path) as table:
-                for batch in table.iter_batches(batch_size=1024, columns=[image_column, "label"]):
-                    for image, label in zip(batch[image_column].to_pylist(), batch["label"].to_pylist(), strict=True):
-                        yield image["bytes"], label
-        except (OSError, KeyError, ValueError) as error:
-            reason = str(error).split("\n")[0]
-            raise DataError(f"{path} cannot be read ({reason}); fetch it again.") from None
+        with _reading(path), pq.ParquetFile(path) as table:
+            for batch in table.iter_batches(batch_size=1024, columns=[image_column, "label"]):
+                for image, label in zip(batch[image_column].to_pylist(), batch["label"].to_pylist(), strict=True):
+                    yield image["bytes"], label
 
 
 def class_names(name: str) -> list[str]:
@@ -245,7 +198,7 @@ def decoded(name: str, split: str, n: int | None = None, size: int | None = None
     paths = _files(name, split)
     _check_count(n)
     known = DATA_SETS[name]
-    count = sum(pq.read_metadata(path).num_rows for path in paths)
+    count = sum(map(_count, paths))
     n = count if n is None else min(n, count)
     size = size or known.size
     pixels = torch.empty(n, 3, size, size, dtype=torch.uint8)

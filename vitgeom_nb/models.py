@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from .errors import ArgumentError, ImageError, ModelError, VitgeomError
-from .zoo import card, read_weights, zoo_file
+from .zoo import card, weights
 from .zoo.architectures import ARCHITECTURES, FAMILIES, MEAN, SIZE, STD
 
 TIERS = {"embedded": 64, "paper": 224}
@@ -265,7 +265,7 @@ def load(name: str, device: torch.device | str | None = None, dtype: torch.dtype
         raise ModelError(f"There is no model {name!r}: {hint} wrap(module, ...) takes any network of your own.")
     info = card(name)
     module = ARCHITECTURES[name]()
-    module.load_state_dict(read_weights(zoo_file(f"{name}.safetensors"), info["sha256"]))
+    module.load_state_dict(weights(name))
     return VisionModel(
         module,
         name=name,

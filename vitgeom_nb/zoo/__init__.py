@@ -55,3 +55,8 @@ def read_weights(path: Path, digest: str) -> dict[str, torch.Tensor]:
     except SafetensorError:
         raise WeightsError(f"The weights file {path} is not a safetensors file: {repair}") from None
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def weights(name: str) -> dict[str, torch.Tensor]:
+    """The tensors of an embedded model, checked against the digest on its card."""
+    return read_weights(zoo_file(f"{name}.safetensors"), card(name)["sha256"])

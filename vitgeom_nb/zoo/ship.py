@@ -20,7 +20,8 @@ from tqdm.auto import tqdm
 
 from ..calibration import reliability
 from ..curvature import direction_change
-from ..data import DATA_SETS, Images, class_names, labelled, samples
+from ..data import DATA_SETS, class_names, labelled, samples
+from ..images import Images
 from ..models import VisionModel
 from ..zoo import zoo_file
 from .architectures import ARCHITECTURES, FAMILIES, MEAN, SIZE, STD
