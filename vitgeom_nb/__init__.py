@@ -11,9 +11,11 @@ from .curvature import direction_change
 from .data import Predictions, has_labelled, labelled, recorded_predictions, samples
 from .images import Images
 from .jacobian import jacobian, singular_spectrum
+from .matching import match
 from .measurement import open_measurement, package_version, save_measurement
 from .models import VisionModel, load, models, tier, wrap
 from .similarity import psnr
+from .steps import step_response
 
 __version__ = package_version()
 
@@ -27,6 +29,7 @@ __all__ = [
     "jacobian",
     "labelled",
     "load",
+    "match",
     "models",
     "open_measurement",
     "psnr",
@@ -35,6 +38,7 @@ __all__ = [
     "samples",
     "save_measurement",
     "singular_spectrum",
+    "step_response",
     "temperature",
     "tier",
     "wrap",

@@ -1,0 +1,243 @@
+"""Moving images until they embed where they should: one stopping rule and one count for every method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from tqdm.auto import tqdm
+
+from .batching import in_batches
+from .jacobian import jvp, vjp
+from .lbfgs import TINY, ProximalLBFGS
+from .models import VisionModel
+
+Stepper = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""`(rows, x, error, gradient) -> next x`, from points `(R,n)`, errors f(x) - t `(R,D)` and gradients J^T (f(x) - t)."""
+
+
+class Objective:
+    """Loss 1/2 ||f(x) - t||^2 of each pair, with the number of evaluations that each has cost.
+
+    An evaluation is one forward and one backward pass for one image. Images are flat `(R,n)` rows here.
+    """
+
+    def __init__(self, model: VisionModel, targets: torch.Tensor, max_evaluations: int) -> None:
+        self.model, self.targets = model, targets
+        self.max_evaluations = max_evaluations
+        self.evaluations = torch.zeros(len(targets), dtype=torch.long, device=targets.device)
+
+    def remaining(self, rows: torch.Tensor) -> torch.Tensor:
+        """How many evaluations each of `rows` may still spend."""
+        return self.max_evaluations - self.evaluations[rows]
+
+    def images(self, x: torch.Tensor) -> torch.Tensor:
+        """Flat rows `(R,n)` as images `(R,3,H,W)`."""
+        return x.unflatten(1, (3, self.model.size, self.model.size))
+
+    def __call__(self, rows: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings and gradients of the pairs `rows` at `x`: one evaluation each."""
+
+        def both(x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            with torch.enable_grad():
+                x = x.detach().requires_grad_()
+                embedding = self.model.embed(self.images(x))
+                (gradient,) = torch.autograd.grad((embedding - targets).square().sum() / 2, x)
+            return torch.cat([embedding.detach(), gradient], dim=1)
+
+        self.evaluations[rows] += 1
+        return in_batches(both, x, self.targets[rows], size=32).split([self.targets.shape[1], x.shape[1]], dim=1)
+
+    def gram(
+        self, rows: torch.Tensor, x: torch.Tensor, y: torch.Tensor, free: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """J u and u = M J^T y, for the Jacobian J at `x` and the mask M of `free` pixels: two evaluations each."""
+
+        def product(x: torch.Tensor, y: torch.Tensor, free: torch.Tensor) -> torch.Tensor:
+            images = self.images(x)
+            step = vjp(self.model, images, y).flatten(1) * free
+            return torch.cat([jvp(self.model, images, self.images(step)), step], dim=1)
+
+        self.evaluations[rows] += 2
+        return in_batches(product, x, y, free, size=16).split([y.shape[1], x.shape[1]], dim=1)
+
+
+class Goal(NamedTuple):
+    """When a pair has arrived: the cosine to the target, and the distance left relative to that of the source."""
+
+    cosine: float
+    residual: float
+
+
+class Descent(NamedTuple):
+    """Points `(P,n)`, their embeddings, whether each met the goal, and loss, cosine and residual by evaluation."""
+
+    x: torch.Tensor
+    embedding: torch.Tensor
+    converged: torch.Tensor
+    evaluations: torch.Tensor
+    loss: torch.Tensor
+    cosine: torch.Tensor
+    residual: torch.Tensor
+
+
+def descend(
+    objective: Objective,
+    start: torch.Tensor,
+    stepper: Stepper,
+    goal: Goal,
+    scale: torch.Tensor,
+    progress: str | None = None,
+) -> Descent:
+    """Step every pair from `start` until it meets the goal, moves no more, or has spent its evaluations.
+
+    What comes back is the point that met the goal, else the evaluated point of lowest loss. `scale` `(P,)` is the
+    distance that a residual of 1 stands for.
+    """
+    count, targets, max_evaluations = len(start), objective.targets, objective.max_evaluations
+    x, best, embedding = start.clone(), start.clone(), torch.zeros_like(targets)
+    lowest = start.new_full((count,), float("inf"))
+    converged = torch.zeros(count, dtype=torch.bool, device=start.device)
+    history = start.new_full((3, count, max_evaluations), float("nan"))
+    active = torch.arange(count, device=start.device)
+    with tqdm(total=count, desc=progress, disable=progress is None, leave=False) as bar:
+        while len(active):
+            here, gradient = objective(active, x[active])
+            spent = objective.evaluations[active]
+            error = here - targets[active]
+            distance = error.norm(dim=1)
+            cosine = F.cosine_similarity(here, targets[active])
+            loss, residual = distance.square() / 2, distance / scale[active]
+            history[:, active, spent - 1] = torch.stack([loss, cosine, residual])
+            met = (cosine >= goal.cosine) & (residual <= goal.residual)
+            better = met | (loss < lowest[active])
+            chosen = active[better]
+            best[chosen], embedding[chosen], lowest[chosen] = x[chosen], here[better], loss[better]
+            converged[active] = met
+            going = ~met & (objective.remaining(active) > 0)
+            bar.update(int((~going).sum()))
+            active = active[going]
+            if not len(active):
+                break
+            moved = stepper(active, x[active], error[going], gradient[going])
+            alive = (moved != x[active]).any(1) & moved.isfinite().all(1)
+            alive &= objective.remaining(active) > 0
+            x[active] = moved
+            bar.update(int((~alive).sum()))
+            active = active[alive]
+    used = min(max_evaluations, int(objective.evaluations.max()))
+    loss, cosine, residual = history[:, :, :used]
+    return Descent(best, embedding, converged, objective.evaluations.clone(), loss, cosine, residual)
+
+
+class GradientDescent:
+    """x <- x - lr J^T (f(x) - t), clipped to the box, with the rate `lr` `(P,)` or one for all.
+
+    Without `lr` each pair takes ||f - t||^2 / ||J^T (f - t)||^2 at its source and keeps it: the step that would
+    bring a loss that is linear along the gradient to zero.
+    """
+
+    def __init__(self, like: torch.Tensor, lr: float | None) -> None:
+        self.lr = like.new_full((len(like),), float("nan") if lr is None else lr)
+
+    def __call__(
+        self, rows: torch.Tensor, x: torch.Tensor, error: torch.Tensor, gradient: torch.Tensor
+    ) -> torch.Tensor:
+        """One step of `rows`."""
+        polyak = error.square().sum(1) / gradient.square().sum(1).clamp_min(TINY)
+        self.lr[rows] = torch.where(self.lr[rows].isnan(), polyak, self.lr[rows])
+        return (x - self.lr[rows, None] * gradient).clamp(0, 1)
+
+
+class Adam:
+    """Adam (Kingma and Ba, arXiv 1412.6980) with its published constants, clipped to the box."""
+
+    def __init__(self, like: torch.Tensor, lr: float | None) -> None:
+        self.lr, self.first, self.second = lr or 0.01, torch.zeros_like(like), torch.zeros_like(like)
+        self.count = 0
+
+    def __call__(
+        self, rows: torch.Tensor, x: torch.Tensor, error: torch.Tensor, gradient: torch.Tensor
+    ) -> torch.Tensor:
+        """One step of `rows`."""
+        self.count += 1
+        self.first[rows] = 0.9 * self.first[rows] + 0.1 * gradient
+        self.second[rows] = 0.999 * self.second[rows] + 0.001 * gradient.square()
+        mean = self.first[rows] / (1 - 0.9**self.count)
+        spread = (self.second[rows] / (1 - 0.999**self.count)).sqrt()
+        return (x - self.lr * mean / (spread + 1e-8)).clamp(0, 1)
+
+
+class MinimumChange:
+    """Proximal L-BFGS on the loss divided by ||t||^2."""
+
+    def __init__(self, anchor: torch.Tensor, targets: torch.Tensor) -> None:
+        self.scale = targets.square().sum(1).clamp_min(TINY)
+        self.solver = ProximalLBFGS(anchor)
+
+    def __call__(
+        self, rows: torch.Tensor, x: torch.Tensor, error: torch.Tensor, gradient: torch.Tensor
+    ) -> torch.Tensor:
+        """One trial point of `rows`."""
+        scale = self.scale[rows]
+        return self.solver(rows, x, error.square().sum(1) / (2 * scale), gradient / scale[:, None])
+
+
+class GaussNewton:
+    r"""dx = M J^T (J M J^T + lambda I)^-1 (t - f(x)): the least-norm step to first order, over the free pixels M.
+
+    Solved by conjugate gradients on products with J and J^T. lambda is the trust region: it falls when the linear
+    model foretells the loss well, and grows when it does not.
+    """
+
+    def __init__(
+        self, objective: Objective, start: torch.Tensor, iterations: int = 20, tolerance: float = 0.05
+    ) -> None:
+        self.objective, self.iterations, self.tolerance = objective, iterations, tolerance
+        self.x, self.gradient, self.error = start.clone(), start.clone(), objective.targets.clone()
+        self.loss, self.predicted, self.damping, self.curvature = (
+            start.new_full((len(start),), torch.inf) for _ in range(4)
+        )
+
+    def __call__(
+        self, rows: torch.Tensor, x: torch.Tensor, error: torch.Tensor, gradient: torch.Tensor
+    ) -> torch.Tensor:
+        """One trial point of `rows`; a row comes back unchanged when no trust region is small enough."""
+        loss, before = error.square().sum(1) / 2, self.loss[rows]
+        first = before.isinf()
+        gain = (before - loss) / (before - self.predicted[rows])
+        curvature = gradient.square().sum(1) / (2 * loss).clamp_min(TINY)
+        self.curvature[rows] = torch.where(first, curvature, self.curvature[rows])
+        factor = torch.where(gain > 0.75, 0.25, torch.where(gain > 0.25, 1.0, 4.0))
+        self.damping[rows] = torch.where(first, 0.01 * curvature, self.damping[rows] * factor)
+        better = first | (gain > 1e-3)
+        kept = rows[better]
+        self.x[kept], self.error[kept], self.gradient[kept] = x[better], error[better], gradient[better]
+        self.loss[kept] = loss[better]
+        stuck = self.damping[rows] > 1e8 * self.curvature[rows]
+        return torch.where(stuck[:, None], x, (self.x[rows] + self._solve(rows)).clamp(0, 1))
+
+    def _solve(self, rows: torch.Tensor) -> torch.Tensor:
+        """The damped least-norm step by conjugate gradients; records the loss that the linear model foretells."""
+        x, gradient = self.x[rows], self.gradient[rows]
+        free = (~(((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0)))).to(x.dtype)
+        left = -self.error[rows]
+        step, y, direction = torch.zeros_like(x), torch.zeros_like(left), left.clone()
+        enough = self.tolerance * left.norm(dim=1)
+        for _ in range(self.iterations):
+            live = (left.norm(dim=1) > enough) & (self.objective.remaining(rows) > 2)
+            if not live.any():
+                break
+            p = direction[live]
+            image, move = self.objective.gram(rows[live], x[live], p, free[live])
+            image = image + self.damping[rows[live], None] * p
+            before = left[live].square().sum(1, keepdim=True)
+            length = before / (p * image).sum(1, keepdim=True).clamp_min(TINY)
+            step[live] += length * move
+            y[live] += length * p
+            left[live] -= length * image
+            direction[live] = left[live] + left[live].square().sum(1, keepdim=True) / before * p
+        self.predicted[rows] = (left + self.damping[rows, None] * y).square().sum(1) / 2
+        return step
