@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from tqdm.auto import tqdm
 
 from ..data import decoded
+from ..errors import ArgumentError
 from .architectures import ARCHITECTURES, MEAN, SIZE, STD
 
 DATA = "tiny-imagenet"
@@ -91,8 +92,8 @@ def _save(state: dict, path: Path) -> None:
 class Run:
     """One network in training: its weights, its optimiser, and the files it resumes from."""
 
-    def __init__(self, name: str, recipe: Recipe, folder: Path, device: torch.device) -> None:
-        self.name, self.recipe, self.folder, self.device = name, recipe, folder, device
+    def __init__(self, name: str, recipe: Recipe, images: int, folder: Path, device: torch.device) -> None:
+        self.recipe, self.images, self.folder, self.device = recipe, images, folder, device
         folder.mkdir(parents=True, exist_ok=True)
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
@@ -116,16 +117,23 @@ class Run:
     def _resume(self) -> None:
         constant, cooldown = self._paths()
         path = cooldown if cooldown.exists() else constant
-        if path.exists():
-            state = torch.load(path, map_location=self.device, weights_only=True)
-            self.module.load_state_dict(state["module"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.step = state["step"]
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if path == constant and state["step"] > self.recipe.constant_steps(self.images):
+            raise ArgumentError(
+                f"{path} is at step {state['step']}, past the constant phase of {self.recipe.epochs:g} epochs; "
+                "ask for more epochs or another --work folder."
+            )
+        self.module.load_state_dict(state["module"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
 
-    def save(self, images: int) -> None:
+    def save(self) -> None:
+        """Write the checkpoint; the one at the end of the constant phase is kept for a longer run."""
         state = {"module": self.module.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step}
         constant, cooldown = self._paths()
-        _save(state, constant if self.step <= self.recipe.constant_steps(images) else cooldown)
+        _save(state, constant if self.step <= self.recipe.constant_steps(self.images) else cooldown)
 
     def snapshot(self, label: str) -> None:
         """Keep the weights as they are now, without the optimiser."""
@@ -166,9 +174,9 @@ class Run:
 
 def train(name: str, recipe: Recipe, work: Path, device: torch.device, every: int = 250) -> None:
     """Train one network to the end, from its last checkpoint if there is one; a stop loses `every` steps at most."""
-    run = Run(name, recipe, work / name, device)
     pixels, labels = decoded(DATA, "train")
     count = len(pixels)
+    run = Run(name, recipe, count, work / name, device)
     keep = {int(e * count / recipe.batch): e for e in snapshot_epochs(recipe.epochs)}
     last = recipe.steps(count)
     with tqdm(total=last, initial=run.step, desc=name, mininterval=10) as bar:
@@ -179,7 +187,7 @@ def train(name: str, recipe: Recipe, work: Path, device: torch.device, every: in
             bar.update()
             if run.step % every == 0 or run.step in (last, recipe.constant_steps(count)):
                 bar.set_postfix(loss=f"{loss.item():.3f}")
-                run.save(count)
+                run.save()
     run.snapshot("final")
     _save({"recipe": asdict(recipe), "images": count}, work / name / "recipe.pt")
 

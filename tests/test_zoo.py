@@ -1,0 +1,196 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vitgeom_nb import zoo
+from vitgeom_nb.errors import ArgumentError
+from vitgeom_nb.zoo import ship, train
+from vitgeom_nb.zoo.architectures import ARCHITECTURES
+from vitgeom_nb.zoo.train import Recipe, augment, snapshot_epochs
+
+NAMES = tuple(ARCHITECTURES)
+
+
+class Tiny(torch.nn.Module):
+    """A network of any input size, with batch norm so that its buffers must be resumed too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 4, 3, stride=2)
+        self.norm = torch.nn.BatchNorm2d(4)
+        self.head = torch.nn.Linear(4, 200)
+
+    def forward_features(self, x):
+        return self.norm(self.conv(x)).relu()
+
+    def forward_head(self, x, pre_logits=False):
+        z = x.mean((2, 3))
+        return z if pre_logits else self.head(z)
+
+    def forward(self, x):
+        return self.forward_head(self.forward_features(x))
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """The recipe on 32 random images and a tiny network."""
+    draw = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (32, 3, 64, 64), generator=draw, dtype=torch.uint8)
+    labels = torch.randint(0, 200, (32,), generator=draw)
+    monkeypatch.setattr(train, "decoded", lambda name, split: (pixels, labels))
+    monkeypatch.setitem(ARCHITECTURES, "vit", lambda dynamic=False: Tiny())
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    return pixels, labels
+
+
+def recipe(epochs, **options):
+    return Recipe(epochs=epochs, batch=8, warmup_steps=2, **options)
+
+
+def weights(folder: Path):
+    return torch.load(folder / "vit" / "weights-final.pt", weights_only=True)
+
+
+CPU = torch.device("cpu")
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(tiny, tmp_path, monkeypatch):
+    train.train("vit", recipe(4), tmp_path / "straight", CPU, every=3)
+
+    for stop in (4, 9, 14):  # in both phases, and between checkpoints
+        advance, calls = train.Run.advance, []
+
+        def stopping(self, *data, advance=advance, calls=calls, stop=stop):
+            if self.step == stop and not calls:
+                calls.append(stop)
+                raise KeyboardInterrupt
+            return advance(self, *data)
+
+        monkeypatch.setattr(train.Run, "advance", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            train.train("vit", recipe(4), tmp_path / "stopped", CPU, every=3)
+        monkeypatch.setattr(train.Run, "advance", advance)
+    train.train("vit", recipe(4), tmp_path / "stopped", CPU, every=3)
+    straight, stopped = weights(tmp_path / "straight"), weights(tmp_path / "stopped")
+    assert all(torch.equal(straight[k], stopped[k]) for k in straight)
+
+
+def test_a_finished_training_can_be_made_longer(tiny, tmp_path):
+    train.train("vit", recipe(8), tmp_path / "long", CPU)
+    train.train("vit", recipe(4), tmp_path / "grown", CPU)
+    short = weights(tmp_path / "grown")
+    train.train("vit", recipe(8), tmp_path / "grown", CPU)
+    long, grown = weights(tmp_path / "long"), weights(tmp_path / "grown")
+    assert all(torch.equal(long[k], grown[k]) for k in long)
+    assert not torch.equal(short["head.weight"], grown["head.weight"])
+    with pytest.raises(ArgumentError, match="more epochs"):
+        train.train("vit", recipe(2), tmp_path / "grown", CPU)
+
+
+def test_training_learns(tiny, tmp_path):
+    pixels, labels = tiny
+    run = train.Run("vit", recipe(200, learning_rate=0.02), len(pixels), tmp_path, CPU)
+    losses = [float(run.advance(pixels, labels)) for _ in range(120)]
+    assert np.mean(losses[-12:]) < 0.8 * np.mean(losses[:12])
+
+
+def test_learning_rate_warms_up_stays_and_falls_to_zero():
+    r = Recipe(epochs=10, batch=100, warmup_steps=10, learning_rate=1.0, cooldown=0.25)
+    images = 10_000  # 1000 steps, constant until 750
+    assert [r.rate(s, images) for s in (0, 4, 9, 400, 749, 750, 875)] == pytest.approx([0.1, 0.5, 1, 1, 1, 1, 0.5])
+    assert 0 < r.rate(999, images) < 0.005
+
+
+def test_augment_only_crops_mirrors_and_resamples():
+    ramp = torch.arange(64, dtype=torch.uint8).mul(4).expand(16, 3, 64, 64).contiguous()
+    whole = Recipe(crop_area=(1.0, 1.0))
+    out = augment(ramp, 64, whole, torch.Generator().manual_seed(0))
+    same = [torch.allclose(image, ramp[0] / 255, atol=1e-5) for image in out]
+    mirrored = [torch.allclose(image, ramp[0].flip(2) / 255, atol=1e-5) for image in out]
+    assert all(a != b for a, b in zip(same, mirrored, strict=True))
+    assert any(same)
+    assert any(mirrored)
+    cropped = augment(ramp, 32, Recipe(), torch.Generator().manual_seed(0))
+    assert cropped.shape == (16, 3, 32, 32)
+    span = cropped[:, 0, 16].amax(1) - cropped[:, 0, 16].amin(1)
+    assert float(span.min()) > math.sqrt(0.5) * 0.9 * float(ramp[0].max()) / 255
+
+
+def test_snapshots_are_early():
+    assert snapshot_epochs(6) == [0, 1, 2, 4]
+    assert snapshot_epochs(100) == [0, 1, 2, 4, 8, 16, 32, 64]
+    assert snapshot_epochs(1) == [0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_architecture_trains_at_every_size_of_the_recipe(name):
+    dynamic, fixed = ARCHITECTURES[name](dynamic=True), ARCHITECTURES[name]()
+    fixed.load_state_dict(dynamic.state_dict())
+    for size in (*Recipe().constant_sizes, 64):
+        assert dynamic.train()(torch.rand(2, 3, size, size)).shape == (2, 200)
+    x = torch.rand(2, 3, 64, 64)
+    fixed.load_state_dict(dynamic.state_dict())
+    torch.testing.assert_close(dynamic.eval()(x), fixed.eval()(x))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cards_tell_what_was_made_and_how(name):
+    card = zoo.card(name)
+    wanted = {"architecture", "parameters", "data", "recipe", "epochs", "seed", "top1", "ece", "signed_ece"}
+    assert wanted | {"hardware", "date", "sha256", "history", "licence"} <= set(card)
+    epochs = [row["epoch"] for row in card["history"]]
+    assert epochs == sorted(epochs)
+    assert epochs[0] == 0
+    assert epochs[-1] == card["epochs"]
+    assert abs(card["signed_ece"]) <= card["ece"] + 1e-9
+    assert len(card["classes"]) == 200
+
+
+def test_the_zoo_is_small_enough_to_ship():
+    assert sum(zoo.zoo_file(f"{name}.safetensors").stat().st_size for name in NAMES) < 40e6
+
+
+def test_half_precision_only_where_it_does_no_harm():
+    state = {k: v.clone() for k, v in ARCHITECTURES["resnet"]().state_dict().items()}
+    images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+    class Some:
+        pixels = images
+
+    kept = ship.halved("resnet", state, Some())
+    assert kept["conv1.weight"].dtype == torch.float16
+    state["conv1.weight"] *= 1e-7  # below what half precision resolves
+    assert ship.halved("resnet", state, Some())["conv1.weight"].dtype == torch.float32
+
+
+def test_shipped_files_describe_each_other(tiny, tmp_path, monkeypatch):
+    pixels, labels = tiny
+    train.train("vit", recipe(4), tmp_path / "work", CPU)
+
+    class Valid:
+        def __init__(self, keep=slice(None)):
+            self.pixels, self.labels = pixels[keep].float() / 255, labels[keep]
+
+        def __len__(self):
+            return len(self.pixels)
+
+        def __getitem__(self, keep):
+            return Valid(keep)
+
+    monkeypatch.setattr(ship, "labelled", lambda name, split: Valid())
+    monkeypatch.setattr(ship, "class_names", lambda name: [str(i) for i in range(200)])
+    card = ship.ship("vit", tmp_path / "work", tmp_path / "zoo", "a test")
+    assert json.loads((tmp_path / "zoo" / "vit.json").read_text()) == json.loads(json.dumps(card))
+    state = zoo.read_weights(tmp_path / "zoo" / "vit.safetensors", card["sha256"])
+    logits = ship.evaluate(ship.as_model("vit", state), Valid())
+    with np.load(tmp_path / "zoo" / "vit.predictions.npz") as stored:
+        np.testing.assert_allclose(stored["logits"], logits, atol=1e-2)
+        assert stored["logits"].dtype == np.float16
+        np.testing.assert_array_equal(stored["labels"], labels)
+    assert card["top1"] == float((logits.argmax(1) == labels).double().mean())
+    assert [row["epoch"] for row in card["history"]] == [0, 1, 2, 4]
+    assert card["history"][-1]["top1"] == card["top1"]
