@@ -6,11 +6,14 @@
 """
 
 from . import errors
+from .boundary import fgsm_direction, own_labels, travel_distance
 from .calibration import reliability, temperature
 from .curvature import direction_change
 from .data import Predictions, has_labelled, labelled, recorded_predictions, samples
 from .images import Images
 from .jacobian import jacobian, singular_spectrum
+from .jump import random_jump
+from .lipschitz import lldlc
 from .matching import match
 from .measurement import open_measurement, package_version, save_measurement
 from .models import VisionModel, load, models, tier, wrap
@@ -25,14 +28,18 @@ __all__ = [
     "VisionModel",
     "direction_change",
     "errors",
+    "fgsm_direction",
     "has_labelled",
     "jacobian",
     "labelled",
+    "lldlc",
     "load",
     "match",
     "models",
     "open_measurement",
+    "own_labels",
     "psnr",
+    "random_jump",
     "recorded_predictions",
     "reliability",
     "samples",
@@ -41,5 +48,6 @@ __all__ = [
     "step_response",
     "temperature",
     "tier",
+    "travel_distance",
     "wrap",
 ]

@@ -8,9 +8,9 @@ import torch
 import xarray as xr
 
 from .batching import in_batches
-from .images import check_labels
 from .directions import generator
 from .errors import ArgumentError
+from .images import check_labels
 from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
 
