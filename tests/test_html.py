@@ -1,0 +1,111 @@
+"""The built book as a reader gets it: complete pages, pictures that exist and speak, links that lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup, Tag
+
+from .book import PAGES, ROOT, chapters
+
+pytestmark = pytest.mark.skipif(not PAGES.exists(), reason="the book is not built: run make book")
+
+WITHOUT_CHECKS = {"intro", "claims", "api", "references"}
+BROKEN = re.compile(r"\b(nan|inf|None|NaT)\b|\{(numref|cite|ref|doc|eq)[:}]|\[\?\]")
+
+
+@cache
+def page(path: Path) -> BeautifulSoup:
+    return BeautifulSoup(path.read_text(), "html.parser")
+
+
+def article(name: str) -> Tag:
+    found = page(PAGES / f"{name}.html").find("article")
+    assert isinstance(found, Tag)
+    return found
+
+
+def local_target(base: Path, reference: str) -> tuple[Path, str] | None:
+    """File and fragment that a reference names, or None when it leads out of the book."""
+    parts = urlsplit(reference)
+    if parts.scheme or parts.netloc:
+        return None
+    path = (base.parent / unquote(parts.path)).resolve() if parts.path else base
+    return path / "index.html" if path.is_dir() else path, unquote(parts.fragment)
+
+
+@pytest.mark.parametrize("name", chapters())
+def test_no_cell_failed_or_wrote_to_stderr(name: str) -> None:
+    body = article(name)
+    assert "Traceback (most recent call last)" not in body.text
+    assert not body.select(".output.traceback, .output.stderr")
+    assert "Warning:" not in " ".join(block.text for block in body.select(".cell_output"))
+
+
+@pytest.mark.parametrize("name", chapters())
+def test_every_figure_of_the_notebook_is_on_the_page_with_a_picture_and_a_caption(name: str) -> None:
+    notebook = nbformat.read(ROOT / "book" / f"{name}.ipynb", as_version=4)
+    drawn = [cell.metadata.mystnb.figure.name for cell in notebook.cells if "figure" in cell.metadata.get("mystnb", {})]
+    figures = article(name).select("figure")
+    assert len(figures) >= len(drawn)
+    for figure in figures:
+        assert figure.select("img, object, svg"), f"{figure.get('id')} shows nothing"
+        assert len(figure.select_one("figcaption").text.split()) >= 5
+    captions = " ".join(str(figure) for figure in figures)
+    assert [label for label in drawn if label not in captions] == []
+
+
+@pytest.mark.parametrize("name", chapters())
+def test_every_picture_exists_and_is_described_by_a_sentence(name: str) -> None:
+    base = PAGES / f"{name}.html"
+    for image in article(name).select("img"):
+        target = local_target(base, image["src"]) if not image["src"].startswith("data:") else None
+        assert target is None or (target[0].is_file() and target[0].stat().st_size > 0), image["src"]
+        alt = image.get("alt", "").strip()
+        assert len(alt.split()) >= 5, f"{image['src'][:60]} has the alt text {alt!r}"
+        assert alt.endswith("."), alt
+
+
+@pytest.mark.parametrize("name", chapters())
+def test_no_sentence_is_broken(name: str) -> None:
+    for block in article(name).select("p, figcaption, li"):
+        text = " ".join(
+            str(piece) for piece in block.find_all(string=True) if not piece.find_parent(["code", "pre", "script"])
+        )
+        assert not BROKEN.search(text), text
+
+
+@pytest.mark.parametrize("name", chapters())
+def test_every_internal_link_leads_somewhere(name: str) -> None:
+    base = PAGES / f"{name}.html"
+    for link in page(base).select("a[href]"):
+        target = local_target(base, link["href"])
+        if target is None:
+            continue
+        path, fragment = target
+        assert path.is_file(), link["href"]
+        if fragment and path.suffix == ".html":
+            assert page(path).find(id=fragment) is not None, link["href"]
+
+
+@pytest.mark.parametrize("name", [name for name in chapters() if name not in WITHOUT_CHECKS])
+def test_chapter_says_what_it_checked(name: str) -> None:
+    assert any("What we checked" in heading.text for heading in article(name).select("h2"))
+
+
+@pytest.mark.parametrize("name", chapters())
+def test_page_asks_no_other_site_for_anything_but_its_formula_renderer(name: str) -> None:
+    whole = page(PAGES / f"{name}.html")
+    asked = [tag["src"] for tag in whole.select("script[src], img[src], iframe[src]")]
+    asked += [tag["href"] for tag in whole.select("link[rel~=stylesheet], link[rel~=preload], link[rel~=modulepreload]")]
+    outside = [address for address in asked if urlsplit(address).netloc]
+    assert [address for address in outside if "mathjax" not in address] == []
+
+
+def test_front_page_leads_to_the_book() -> None:
+    assert "book/intro.html" in (PAGES.parent / "index.html").read_text()
