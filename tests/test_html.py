@@ -102,7 +102,9 @@ def test_chapter_says_what_it_checked(name: str) -> None:
 def test_page_asks_no_other_site_for_anything_but_its_formula_renderer(name: str) -> None:
     whole = page(PAGES / f"{name}.html")
     asked = [tag["src"] for tag in whole.select("script[src], img[src], iframe[src]")]
-    asked += [tag["href"] for tag in whole.select("link[rel~=stylesheet], link[rel~=preload], link[rel~=modulepreload]")]
+    asked += [
+        tag["href"] for tag in whole.select("link[rel~=stylesheet], link[rel~=preload], link[rel~=modulepreload]")
+    ]
     outside = [address for address in asked if urlsplit(address).netloc]
     assert [address for address in outside if "mathjax" not in address] == []
 

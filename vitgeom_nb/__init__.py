@@ -5,7 +5,7 @@
 >>> images = vg.samples("cifar10", n=8)
 """
 
-from . import errors
+from . import errors, figures
 from .boundary import fgsm_direction, own_labels, travel_distance
 from .calibration import reliability, temperature
 from .curvature import direction_change
@@ -29,6 +29,7 @@ __all__ = [
     "direction_change",
     "errors",
     "fgsm_direction",
+    "figures",
     "has_labelled",
     "jacobian",
     "labelled",

@@ -74,7 +74,9 @@ def folded_model(dtype: torch.dtype = torch.float64) -> VisionModel:
 
 def colours(red: Any, green: Any, blue: Any = 0.5) -> torch.Tensor:
     """Pictures `(B,3,4,4)` of one colour each, from numbers or arrays in [0,1] that broadcast to `(B,)`."""
-    channels = np.broadcast_arrays(*(np.atleast_1d(np.asarray(c, dtype=np.float64)).ravel() for c in (red, green, blue)))
+    channels = np.broadcast_arrays(
+        *(np.atleast_1d(np.asarray(c, dtype=np.float64)).ravel() for c in (red, green, blue))
+    )
     return torch.from_numpy(np.stack(channels, axis=1))[:, :, None, None].repeat(1, 1, SIZE, SIZE)
 
 
@@ -148,7 +150,10 @@ def plane(model: VisionModel, points: int = 32) -> xr.Dataset:
         {
             "embedding": Variable((*names, "component"), f.unflatten(0, grid), "embedding", "embedding"),
             "gradient": Variable(
-                (*names, "component", "channel"), rows.unflatten(0, grid), "embedding / colour", "gradient in mean colour"
+                (*names, "component", "channel"),
+                rows.unflatten(0, grid),
+                "embedding / colour",
+                "gradient in mean colour",
             ),
             "label": Variable(names, label.unflatten(0, grid), "1", "class"),
         },

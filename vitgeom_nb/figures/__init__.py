@@ -1,1 +1,12 @@
 """One function a figure: a measurement in, a matplotlib Figure out."""
+
+from .foundations import plane, plane_matches, plane_travel, turns
+from .models_and_data import sample_images
+
+__all__ = [
+    "plane",
+    "plane_matches",
+    "plane_travel",
+    "sample_images",
+    "turns",
+]

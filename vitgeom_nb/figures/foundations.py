@@ -1,0 +1,141 @@
+"""Measurements on a model that is seen over the plane of one-coloured pictures: mean red against mean green."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .style import subplots
+
+FIRST, SECOND, START = "#0072B2", "#D55E00", "#444444"
+
+
+def _mean_colour(pictures: xr.DataArray) -> np.ndarray:
+    """Red and green means `(..., 2)` of pictures with dimensions channel, y, x."""
+    return pictures.mean(("y", "x")).isel(channel=slice(0, 2)).values
+
+
+def _draw_plane(axes: Axes, seen: xr.Dataset, quiet: bool = False) -> None:
+    """Level lines of the two components of the embedding, the region of class 1 shaded."""
+    red, green = seen["red"], seen["green"]
+    for k, (colour, line) in enumerate(((FIRST, "solid"), (SECOND, "dashed"))):
+        values = seen["embedding"].isel(component=k)
+        levels = np.linspace(0, float(values.max()), 8)[1:-1]
+        drawn = axes.contour(red, green, values, levels, colors=colour, linestyles=line, linewidths=0.9)
+        drawn.set_alpha(0.45 if quiet else 1)
+        if not quiet:
+            axes.clabel(drawn, fontsize=7, fmt="%.2g")
+    axes.contourf(red, green, seen["label"], [0.5, 1.5], colors="#999999", alpha=0.18)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="mean red", ylabel="mean green")
+    axes.grid(False)
+
+
+def plane(seen: xr.Dataset, every: int = 4) -> Figure:
+    """A model with a two-dimensional embedding over the plane of colours: level lines, and gradients as arrows.
+
+    Parameters
+    ----------
+    seen
+        What `foundations.plane` returns.
+    every
+        Draw the gradients at every so many points.
+    """
+    figure, (left, right) = subplots(1, 2, figsize=(8.4, 4.2), sharey=True)
+    _draw_plane(left, seen)
+    left.plot([], [], color=FIRST, label="first component")
+    left.plot([], [], color=SECOND, linestyle="dashed", label="second component")
+    left.set_title("level lines of the embedding")
+    left.legend(loc="upper left", fontsize=8, frameon=True)
+    some = seen.isel(red=slice(every // 2, None, every), green=slice(every // 2, None, every))
+    longest = float(np.abs(some["gradient"].sel(channel=["red", "green"])).max())
+    for k, colour in enumerate((FIRST, SECOND)):
+        arrow = some["gradient"].isel(component=k)
+        right.quiver(
+            some["red"],
+            some["green"],
+            arrow.sel(channel="red"),
+            arrow.sel(channel="green"),
+            color=colour,
+            angles="xy",
+            scale_units="xy",
+            scale=longest / (0.9 * every * float(seen["red"].diff("red")[0])),
+            width=0.006,
+        )
+    right.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="mean red", title="gradients of the two components")
+    right.grid(False)
+    return figure
+
+
+def _draw_moves(axes: Axes, start: np.ndarray, end: np.ndarray, reached: np.ndarray) -> None:
+    for a, b, arrived in zip(start, end, reached, strict=True):
+        axes.annotate("", b, a, arrowprops={"arrowstyle": "->", "color": START, "shrinkA": 0, "shrinkB": 0})
+        axes.plot(*a, "o", color=START, markersize=5)
+        if not arrived:
+            axes.plot(*b, "x", color="#AA4499", markersize=9, markeredgewidth=2)
+
+
+def plane_matches(seen: xr.Dataset, matched: xr.Dataset) -> Figure:
+    """Matches of one-coloured pictures as arrows in the plane of colours, the target as a star.
+
+    Parameters
+    ----------
+    seen
+        What `foundations.plane` returns.
+    matched
+        What `match` returns for one-coloured pictures; a pair that did not converge ends in a cross.
+    """
+    figure, axes = subplots(figsize=(4.6, 4.4))
+    _draw_plane(axes, seen, quiet=True)
+    start, end, target = (_mean_colour(matched[name]) for name in ("source", "matched", "target"))
+    _draw_moves(axes, start, end, matched["converged"].values)
+    axes.plot(*target.T, "*", color="#009E73", markersize=14, linestyle="none")
+    axes.set_title("sources, their matches, and the target (star)")
+    return figure
+
+
+def plane_travel(seen: xr.Dataset, way: xr.Dataset) -> Figure:
+    """Ways along the FGSM direction to the decision boundary, in the plane of colours.
+
+    Parameters
+    ----------
+    seen
+        What `foundations.plane` returns.
+    way
+        What `travel_distance(..., pictures=True)` returns for one-coloured pictures; an image whose label never
+        changes is marked by a cross.
+    """
+    figure, axes = subplots(figsize=(4.6, 4.4))
+    _draw_plane(axes, seen, quiet=True)
+    both = _mean_colour(way["picture"])
+    _draw_moves(axes, both[:, 0], both[:, 1], way["outcome"].values == "crossed")
+    axes.set_title("ways to the decision boundary")
+    return figure
+
+
+def turns(bend: xr.Dataset, by_hand: Any) -> Figure:
+    """Direction change along each line against the distance from the image, with the angles known by hand.
+
+    Parameters
+    ----------
+    bend
+        What `direction_change` returns for one image.
+    by_hand
+        For each direction, its corners as pairs (distance in rms per pixel, angle in rad).
+    """
+    angle = bend["angle"].isel(image=0)
+    count = angle.sizes["direction"]
+    figure, grid = subplots(1, count, figsize=(2.9 * count, 2.9), sharey=True, squeeze=False)
+    for k, axes in enumerate(grid[0]):
+        axes.plot(bend["distance"], np.degrees(angle.isel(direction=k)), ".-", color=FIRST, label="measured")
+        corners = np.atleast_2d(by_hand[k])
+        axes.plot(
+            corners[:, 0], np.degrees(corners[:, 1]), "o", color=SECOND, fillstyle="none", markersize=9, label="by hand"
+        )
+        axes.set(xlabel="change of the image, rms per pixel", title=f"line {k + 1}", ylim=(-6, 186))
+    grid[0, 0].set(ylabel="direction change [degrees]")
+    grid[0, 0].legend(fontsize=8)
+    return figure
