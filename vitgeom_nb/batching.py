@@ -34,7 +34,8 @@ def in_batches(
         Title of a progress bar; none unless given.
     """
     total, start, parts = len(tensors[0]), 0, []
-    with tqdm(total=total, desc=progress, disable=progress is None, leave=False) as bar:
+    silent = {} if progress else {"disable": True}  # an explicit False would overrule TQDM_DISABLE
+    with tqdm(total=total, desc=progress, leave=False, **silent) as bar:
         while start < total:
             try:
                 part = function(*(t[start : start + size] for t in tensors))

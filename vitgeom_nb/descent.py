@@ -102,7 +102,8 @@ def descend(
     converged = torch.zeros(count, dtype=torch.bool, device=start.device)
     history = start.new_full((3, count, max_evaluations), float("nan"))
     active = torch.arange(count, device=start.device)
-    with tqdm(total=count, desc=progress, disable=progress is None, leave=False) as bar:
+    silent = {} if progress else {"disable": True}  # an explicit False would overrule TQDM_DISABLE
+    with tqdm(total=count, desc=progress, leave=False, **silent) as bar:
         while len(active):
             here, gradient = objective(active, x[active])
             spent = objective.evaluations[active]

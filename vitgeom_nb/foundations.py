@@ -128,7 +128,7 @@ def plane(model: VisionModel, points: int = 32) -> xr.Dataset:
     Parameters
     ----------
     model
-        Any model; the pictures have its size, and blue 1/2.
+        Any model with logits; the pictures have its size, and blue 1/2.
     points
         Pictures along each axis, at the middles of equal cells, so that an even number avoids the walls at 1/2.
 
@@ -136,7 +136,8 @@ def plane(model: VisionModel, points: int = 32) -> xr.Dataset:
     -------
     xarray.Dataset
         `embedding(green, red, component)`; `gradient(green, red, component, channel)`, the change of the embedding
-        per unit of a mean colour, which is J summed over the pixels of a channel; `label(green, red)`.
+        per unit of a mean colour, which is J summed over the pixels of a channel; `margin(green, red)`, by how much
+        the first logit exceeds the second.
     """
     watch = Stopwatch()
     axis = (np.arange(points) + 0.5) / points
@@ -145,7 +146,7 @@ def plane(model: VisionModel, points: int = 32) -> xr.Dataset:
     rows = torch.from_numpy(jacobian(model, images)["jacobian"].sum(("y", "x")).values)
     grid, names = (points, points), ("green", "red")
     with torch.no_grad():
-        f, label = model.embed(images), model.logits(images).argmax(1)
+        f, logits = model.embed(images), model.logits(images)
     return measurement(
         {
             "embedding": Variable((*names, "component"), f.unflatten(0, grid), "embedding", "embedding"),
@@ -155,7 +156,9 @@ def plane(model: VisionModel, points: int = 32) -> xr.Dataset:
                 "embedding / colour",
                 "gradient in mean colour",
             ),
-            "label": Variable(names, label.unflatten(0, grid), "1", "class"),
+            "margin": Variable(
+                names, (logits[:, 0] - logits[:, 1]).unflatten(0, grid), "1", "logit of class 0 over class 1"
+            ),
         },
         coords={
             "green": Variable(("green",), axis, "1", "mean green"),

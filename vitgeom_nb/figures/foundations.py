@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
@@ -29,7 +29,7 @@ def _draw_plane(axes: Axes, seen: xr.Dataset, quiet: bool = False) -> None:
         drawn.set_alpha(0.45 if quiet else 1)
         if not quiet:
             axes.clabel(drawn, fontsize=7, fmt="%.2g")
-    axes.contourf(red, green, seen["label"], [0.5, 1.5], colors="#999999", alpha=0.18)
+    axes.contourf(red, green, seen["margin"], [-np.inf, 0], colors="#999999", alpha=0.18)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="mean red", ylabel="mean green")
     axes.grid(False)
 
@@ -51,6 +51,10 @@ def plane(seen: xr.Dataset, every: int = 4) -> Figure:
     left.set_title("level lines of the embedding")
     left.legend(loc="upper left", fontsize=8, frameon=True)
     some = seen.isel(red=slice(every // 2, None, every), green=slice(every // 2, None, every))
+    _, region = np.unique(seen["gradient"].values.round(6).reshape(seen.red.size**2, -1), axis=0, return_inverse=True)
+    tints = np.array([(0.93, 0.96, 1.0), (1.0, 0.95, 0.9), (0.93, 1.0, 0.93), (0.98, 0.93, 0.98)])
+    shade = tints[region.reshape(seen.green.size, seen.red.size) % len(tints)]
+    right.imshow(shade, origin="lower", extent=(0, 1, 0, 1))
     longest = float(np.abs(some["gradient"].sel(channel=["red", "green"])).max())
     for k, colour in enumerate((FIRST, SECOND)):
         arrow = some["gradient"].isel(component=k)
@@ -65,7 +69,9 @@ def plane(seen: xr.Dataset, every: int = 4) -> Figure:
             scale=longest / (0.9 * every * float(seen["red"].diff("red")[0])),
             width=0.006,
         )
-    right.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="mean red", title="gradients of the two components")
+    right.set(
+        xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="mean red", title="linear regions, and the gradients in them"
+    )
     right.grid(False)
     return figure
 
@@ -116,26 +122,26 @@ def plane_travel(seen: xr.Dataset, way: xr.Dataset) -> Figure:
     return figure
 
 
-def turns(bend: xr.Dataset, by_hand: Any) -> Figure:
-    """Direction change along each line against the distance from the image, with the angles known by hand.
+def turns(bend: xr.Dataset, corners: Sequence[Sequence[tuple[float, float]]]) -> Figure:
+    """Direction change summed up along lines from one image, with the staircase known by hand.
 
     Parameters
     ----------
     bend
         What `direction_change` returns for one image.
-    by_hand
+    corners
         For each direction, its corners as pairs (distance in rms per pixel, angle in rad).
     """
     angle = bend["angle"].isel(image=0)
-    count = angle.sizes["direction"]
-    figure, grid = subplots(1, count, figsize=(2.9 * count, 2.9), sharey=True, squeeze=False)
-    for k, axes in enumerate(grid[0]):
-        axes.plot(bend["distance"], np.degrees(angle.isel(direction=k)), ".-", color=FIRST, label="measured")
-        corners = np.atleast_2d(by_hand[k])
-        axes.plot(
-            corners[:, 0], np.degrees(corners[:, 1]), "o", color=SECOND, fillstyle="none", markersize=9, label="by hand"
-        )
-        axes.set(xlabel="change of the image, rms per pixel", title=f"line {k + 1}", ylim=(-6, 186))
-    grid[0, 0].set(ylabel="direction change [degrees]")
+    figure, grid = subplots(1, len(corners), figsize=(2.9 * len(corners), 2.9), sharey=True, squeeze=False)
+    end = float(bend["distance"].max())
+    for k, (axes, known) in enumerate(zip(grid[0], corners, strict=True)):
+        total = np.degrees(angle.isel(direction=k).fillna(0).cumsum("step"))
+        at = [0.0, *(distance for distance, _ in known), end]
+        heights = np.degrees(np.cumsum([0.0, *(turn for _, turn in known)]))
+        axes.step(at, [*heights, heights[-1]], where="post", color=SECOND, linestyle="dashed", label="by hand")
+        axes.plot(bend["distance"], total, ".", color=FIRST, label="measured")
+        axes.set(xlabel="change of the image, rms per pixel", title=f"line {k + 1}", ylim=(-8, 190))
+    grid[0, 0].set(ylabel="direction change so far [degrees]")
     grid[0, 0].legend(fontsize=8)
     return figure
