@@ -10,6 +10,7 @@ from .boundary import fgsm_direction, own_labels, travel_distance
 from .calibration import reliability, temperature
 from .curvature import direction_change
 from .data import Predictions, has_labelled, labelled, recorded_predictions, samples
+from .fibre import fibre_walk, homotopy
 from .images import Images
 from .jacobian import jacobian, singular_spectrum
 from .jump import random_jump
@@ -17,6 +18,7 @@ from .lipschitz import lldlc
 from .matching import match
 from .measurement import open_measurement, package_version, save_measurement
 from .models import VisionModel, load, models, tier, wrap
+from .paths import path_plane
 from .similarity import psnr
 from .steps import step_response
 
@@ -29,8 +31,10 @@ __all__ = [
     "direction_change",
     "errors",
     "fgsm_direction",
+    "fibre_walk",
     "figures",
     "has_labelled",
+    "homotopy",
     "jacobian",
     "labelled",
     "lldlc",
@@ -39,6 +43,7 @@ __all__ = [
     "models",
     "open_measurement",
     "own_labels",
+    "path_plane",
     "psnr",
     "random_jump",
     "recorded_predictions",

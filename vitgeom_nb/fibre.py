@@ -1,0 +1,258 @@
+"""Paths of equivalent images: along a fibre, where the embedding stands still, and across fibres to a target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import xarray as xr
+from tqdm.auto import tqdm
+
+from .batching import in_batches
+from .descent import Goal, MinimumChange, Objective, descend
+from .directions import rms
+from .errors import ArgumentError
+from .jacobian import jacobian_matrix, project_null
+from .matching import checked_pairs, embed
+from .measurement import Stopwatch, Variable, measurement
+from .models import VisionModel
+from .similarity import psnr
+
+FAILURE = 1e-3
+
+
+def _check_steps(steps: int, max_evaluations: int) -> None:
+    if steps < 1:
+        raise ArgumentError(f"steps is {steps}; a path needs at least one.")
+    if max_evaluations < 1:
+        raise ArgumentError(f"max_evaluations is {max_evaluations}; allow at least one a step.")
+
+
+def _correct(
+    model: VisionModel, x: torch.Tensor, targets: torch.Tensor, scale: torch.Tensor, residual: float, budget: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The nearest images found that embed within `residual * scale` of `targets`, and what each cost."""
+    objective = Objective(model, targets, budget)
+    start = x.flatten(1)
+    descent = descend(objective, start, MinimumChange(start, targets), Goal(-1.0, residual), scale)
+    return descent.x.view_as(x), descent.evaluations
+
+
+def _along(path: torch.Tensor, end: torch.Tensor, measure: Callable[..., torch.Tensor]) -> torch.Tensor:
+    """`measure(frame, end)` for each frame of `(B,K,3,H,W)`: `(B,K)`."""
+    return torch.stack([measure(frame, end) for frame in path.unbind(1)], dim=1)
+
+
+def _embeddings(model: VisionModel, path: torch.Tensor) -> torch.Tensor:
+    """`(B,K,D)` embeddings of the frames `(B,K,3,H,W)`."""
+    return in_batches(lambda frames: embed(model, frames), path.flatten(0, 1)).unflatten(0, path.shape[:2])
+
+
+def _away(f: torch.Tensor, f_0: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Relative distance and cosine of embeddings `(B,K,D)` to `(B,D)`."""
+    distance = (f - f_0[:, None]).norm(dim=2) / f_0.norm(dim=1)[:, None]
+    return distance, F.cosine_similarity(f, f_0[:, None], dim=2)
+
+
+def tangent(J: torch.Tensor, x: torch.Tensor, wish: torch.Tensor, rounds: int = 5) -> torch.Tensor:
+    """The part of `wish` `(n,)` in the null space of J `(D,n)` that does not leave the box at `x` `(n,)`.
+
+    Pixels that it would push out of [0,1] are held, and the rest is projected again.
+    """
+    free = torch.ones_like(x)
+    step = project_null(J, wish)
+    for _ in range(rounds):
+        outward = ((x <= 0) & (step < 0)) | ((x >= 1) & (step > 0))
+        if not outward.any():
+            break
+        free = free * ~outward
+        step = project_null(J * free, wish * free)
+    return step * free
+
+
+def fibre_walk(
+    model: VisionModel, start: Any, toward: Any, steps: int = 20, *, max_evaluations: int = 200
+) -> xr.Dataset:
+    r"""Walk from one image toward another while the embedding stands still.
+
+    From `x_0` (`start`) toward `b` (`toward`): step k of N adds `(I - J^+ J)(b - x) / (N - k)`, with J at the present
+    image and pixels at a bound held, and then corrects back to `f(x) = f(x_0)` by the smallest change that
+    minimum-change matching finds in the pixel box. For a linear map the walk ends at the point of the fibre nearest
+    to `b`. A ReLU network can stop the correction short; the drift that is left is reported, and one over 1e-3 is a
+    failure.
+
+    Parameters
+    ----------
+    model
+        The network. Each step takes all of J, D backward passes an image.
+    start, toward
+        `(B,3,H,W)` in [0,1], or what `samples()` returns; as many of each.
+    steps
+        N, the number of steps.
+    max_evaluations
+        Evaluations (forward and backward) that one correction may take.
+
+    Returns
+    -------
+    xarray.Dataset
+        `path(image, step, channel, y, x)`, of N + 1 frames; `drift(image, step)`, `||f(x) - f(x_0)|| / ||f(x_0)||`,
+        and `straight_drift`, the same for the straight blend of `x_0` and `b`; `failed(image, step)`, drift over
+        1e-3; `cosine(image, step)` to f(x_0) and `end_cosine(image)`, that of f(b); `distance(image, step)` to `b`
+        in rms per pixel; `psnr_start` and `psnr_end` `(image, step)` against `x_0` and `b` [dB];
+        `evaluations(image)`, where a row of J counts as one.
+
+    Raises
+    ------
+    ImageError
+        If images are not what the model takes.
+    ArgumentError
+        If an image is to walk toward itself, the numbers differ, or `steps` or `max_evaluations` is below 1.
+
+    References
+    ----------
+    [salman2024] shows very different images with one embedding; the walk is ours.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))
+    >>> model = vg.wrap(net, mean=[0.5] * 3, std=[0.5] * 3, size=4, name="linear")
+    >>> a, b = torch.rand(2, 1, 3, 4, 4)
+    >>> bool(vg.fibre_walk(model, a, b, steps=3).failed.any())
+    False
+    """
+    watch = Stopwatch()
+    _check_steps(steps, max_evaluations)
+    x_0, b = checked_pairs(model, start, toward)
+    f_0 = embed(model, x_0)
+    scale = f_0.norm(dim=1)
+    x, frames = x_0, [x_0]
+    evaluations = torch.zeros(len(x_0), dtype=torch.long, device=model.device)
+    for k in tqdm(range(steps), desc=f"fibre walk on {model.name}", leave=False):
+        moved = [
+            tangent(jacobian_matrix(model, image), image.flatten(), (end - image).flatten()).view_as(image)
+            for image, end in zip(x, b, strict=True)
+        ]
+        x, spent = _correct(
+            model, (x + torch.stack(moved) / (steps - k)).clamp(0, 1), f_0, scale, FAILURE / 2, max_evaluations
+        )
+        evaluations += spent + model.dim
+        frames.append(x)
+    path = torch.stack(frames, dim=1)
+    part = torch.linspace(0, 1, steps + 1, device=model.device, dtype=model.dtype)
+    straight = torch.stack([x_0 + s * (b - x_0) for s in part], dim=1)
+    drift, cosine = _away(_embeddings(model, path), f_0)
+    straight_drift, straight_cosine = _away(_embeddings(model, straight), f_0)
+    image, at = ["image"], ["image", "step"]
+    variables = {
+        "path": Variable(["image", "step", "channel", "y", "x"], path, "1", "image along the fibre, pixels in [0, 1]"),
+        "toward": Variable(["image", "channel", "y", "x"], b, "1", "image walked toward, pixels in [0, 1]"),
+        "drift": Variable(at, drift, "1", "drift of the embedding, relative"),
+        "straight_drift": Variable(at, straight_drift, "1", "drift along the straight blend, relative"),
+        "failed": Variable(at, drift > FAILURE, "1", f"whether the drift is over {FAILURE:g}"),
+        "cosine": Variable(at, cosine, "1", "cosine to the embedding of the start"),
+        "end_cosine": Variable(image, straight_cosine[:, -1], "1", "cosine of the two images' own embeddings"),
+        "distance": Variable(at, _along(path, b, lambda x, y: rms(x - y)), "1", "rms distance to the end per pixel"),
+        "psnr_start": Variable(at, _along(path, x_0, psnr), "dB", "PSNR against the start"),
+        "psnr_end": Variable(at, _along(path, b, psnr), "dB", "PSNR against the image walked toward"),
+        "evaluations": Variable(image, evaluations, "1", "evaluations, forward and backward"),
+    }
+    return measurement(
+        variables,
+        coords={"step": Variable(["step"], range(steps + 1), "1", "step")},
+        model=model,
+        seconds=watch.seconds,
+        steps=steps,
+        max_evaluations=max_evaluations,
+        failure=FAILURE,
+    )
+
+
+def homotopy(
+    model: VisionModel, source: Any, target: Any, steps: int = 10, *, residual: float = 0.02, max_evaluations: int = 200
+) -> xr.Dataset:
+    r"""The whole path from an image to its match, along which the embedding moves on a straight line.
+
+    `f(x(s)) = f(x_0) + s (t - f(x_0))` for s = 0, 1/N, ..., 1, with `t = f(target)`: each point is the smallest change
+    that minimum-change matching finds from the one before, so that to first order `dx/ds = J^+ (t - f(x_0))`.
+
+    Parameters
+    ----------
+    model
+        The network.
+    source, target
+        `(P,3,H,W)` in [0,1], or what `samples()` returns: one target a source.
+    steps
+        N, the number of steps.
+    residual
+        `||f(x(s)) - t_s|| / ||t - f(x_0)||` at which a step is done, t_s being its point on the line.
+    max_evaluations
+        Evaluations (forward and backward) that one step may take.
+
+    Returns
+    -------
+    xarray.Dataset
+        `path(pair, s, channel, y, x)`, of N + 1 frames; `residual(pair, s)`; `converged(pair, s)`;
+        `cosine(pair, s)` to `t`; `psnr(pair, s)` against the source [dB]; `evaluations(pair)`.
+
+    Raises
+    ------
+    ImageError
+        If images are not what the model takes.
+    ArgumentError
+        If a source equals its target, their numbers differ, or a number is out of range.
+
+    References
+    ----------
+    [salman2024], matching; the path is ours.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))
+    >>> model = vg.wrap(net, mean=[0.5] * 3, std=[0.5] * 3, size=4, name="linear")
+    >>> source, target = torch.rand(2, 1, 3, 4, 4)
+    >>> vg.homotopy(model, source, target, steps=4).path.sizes["s"]
+    5
+    """
+    watch = Stopwatch()
+    _check_steps(steps, max_evaluations)
+    if not residual > 0:
+        raise ArgumentError(f"residual is {residual}; ask for a positive one, such as 0.02.")
+    x_0, x_t = checked_pairs(model, source, target)
+    f_0, t = embed(model, x_0), embed(model, x_t)
+    scale = (t - f_0).norm(dim=1)
+    line = torch.linspace(0, 1, steps + 1, device=model.device, dtype=model.dtype)
+    x, frames = x_0, [x_0]
+    evaluations = torch.zeros(len(x_0), dtype=torch.long, device=model.device)
+    for s in tqdm(line[1:], desc=f"homotopy on {model.name}", leave=False):
+        x, spent = _correct(model, x, f_0 + s * (t - f_0), scale, residual, max_evaluations)
+        evaluations += spent
+        frames.append(x)
+    path = torch.stack(frames, dim=1)
+    f = _embeddings(model, path)
+    wanted = f_0[:, None] + line[None, :, None] * (t - f_0)[:, None]
+    left = (f - wanted).norm(dim=2) / scale[:, None]
+    at = ["pair", "s"]
+    variables = {
+        "path": Variable([*at, "channel", "y", "x"], path, "1", "image on the way, pixels in [0, 1]"),
+        "target": Variable(["pair", "channel", "y", "x"], x_t, "1", "target image, pixels in [0, 1]"),
+        "residual": Variable(at, left, "1", "distance from the straight line of embeddings, relative"),
+        "converged": Variable(at, left <= residual, "1", "whether the point lies on the line"),
+        "cosine": Variable(at, F.cosine_similarity(f, t[:, None], dim=2), "1", "cosine to the target's embedding"),
+        "psnr": Variable(at, _along(path, x_0, psnr), "dB", "PSNR against the source"),
+        "evaluations": Variable(["pair"], evaluations, "1", "evaluations, forward and backward"),
+    }
+    return measurement(
+        variables,
+        coords={"s": Variable(["s"], line, "1", "share of the way between the embeddings")},
+        model=model,
+        seconds=watch.seconds,
+        steps=steps,
+        residual=residual,
+        max_evaluations=max_evaluations,
+    )
