@@ -63,7 +63,7 @@ def jacobian_rows(
     if chunk is None:
         chunk = min(64, max(8, 2**17 // (x.shape[-2] * x.shape[-1])))
     with all_derivatives():
-        _, pullback = torch.func.vjp(model.embed, x)
+        pullback = torch.func.vjp(model.embed, x)[1]
         rows = torch.func.vmap(lambda u: pullback(u[None])[0].flatten())
         return in_batches(rows, cotangents, size=chunk, progress=progress)
 
@@ -183,7 +183,7 @@ def jacobian(model: VisionModel, images: Any) -> xr.Dataset:
         for i, x in enumerate(pixels)
     ]
     dims = ("image", "component", "channel", "y", "x")
-    values = Variable(dims, torch.stack(rows), "embedding / pixel", "Jacobian of the embedding")
+    values = Variable(dims, torch.stack(rows), "1", "Jacobian of the embedding")
     return measurement({"jacobian": values}, model=model, seconds=watch.seconds)
 
 
@@ -244,8 +244,7 @@ def singular_spectrum(
     k = most if k is None else k
     if not 1 <= k <= most:
         raise ArgumentError(f"k is {k}; J of {model.name} has {most} singular values, so choose k from 1 to {most}.")
-    if not 0 < tolerance < 1:
-        raise ArgumentError(f"tolerance is {tolerance}; choose a relative size between 0 and 1, such as {TOLERANCE}.")
+    check_tolerance(tolerance)
     values, ranks, stable, right, left = [], [], [], [], []
     for i, x in enumerate(pixels):
         J = jacobian_matrix(model, x, progress=f"spectrum {i + 1}/{len(pixels)}")
@@ -260,13 +259,9 @@ def singular_spectrum(
     all_values = torch.stack(values)
     rank = torch.tensor(ranks)
     out = {
-        "singular_value": Variable(
-            ("image", "rank"), all_values[:, :k], "embedding / pixel", "singular value of the Jacobian"
-        ),
+        "singular_value": Variable(("image", "rank"), all_values[:, :k], "1", "singular value of the Jacobian"),
         "stable_rank": Variable(("image",), stable, "1", "stable rank"),
-        "frobenius": Variable(
-            ("image",), all_values.norm(dim=1), "embedding / pixel", "Frobenius norm of the Jacobian"
-        ),
+        "frobenius": Variable(("image",), all_values.norm(dim=1), "1", "Frobenius norm of the Jacobian"),
         "numerical_rank": Variable(("image",), rank, "1", "dimensions of the normal space"),
         "null_by_counting": Variable((), n - most, "1", "null dimensions by counting, n - min(D, n)"),
         "null_dimensions": Variable(("image",), n - rank, "1", "dimensions of the null space"),
@@ -285,3 +280,9 @@ def singular_spectrum(
         pixels=n,
         dim=model.dim,
     )
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Raise ArgumentError unless `tolerance` is a relative size."""
+    if not 0 < tolerance < 1:
+        raise ArgumentError(f"tolerance is {tolerance}; choose a relative size between 0 and 1, such as {TOLERANCE}.")
