@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from tqdm.auto import tqdm
+
+from .progress import tqdm
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -34,8 +35,7 @@ def in_batches(
         Title of a progress bar; none unless given.
     """
     total, start, parts = len(tensors[0]), 0, []
-    silent = {} if progress else {"disable": True}  # an explicit False would overrule TQDM_DISABLE
-    with tqdm(total=total, desc=progress, leave=False, **silent) as bar:
+    with tqdm(total=total, desc=progress, disable=progress is None, leave=False) as bar:
         while start < total:
             try:
                 part = function(*(t[start : start + size] for t in tensors))

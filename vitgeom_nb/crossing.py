@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from .batching import in_batches
 from .errors import ArgumentError
 from .models import VisionModel
+from .progress import tqdm
 
 OUTCOMES = ("crossed", "already wrong", "never wrong")
 CROSSED, ALREADY_WRONG, NEVER_WRONG = range(3)

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from tqdm.auto import tqdm
 
 from .batching import in_batches
 from .jacobian import jvp, vjp
 from .lbfgs import TINY, ProximalLBFGS
 from .models import VisionModel
+from .progress import tqdm
 
 Stepper = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """`(rows, x, error, gradient) -> next x`, from points `(R,n)`, errors f(x) - t `(R,D)` and gradients J^T (f(x) - t)."""
@@ -102,8 +102,7 @@ def descend(
     converged = torch.zeros(count, dtype=torch.bool, device=start.device)
     history = start.new_full((3, count, max_evaluations), float("nan"))
     active = torch.arange(count, device=start.device)
-    silent = {} if progress else {"disable": True}  # an explicit False would overrule TQDM_DISABLE
-    with tqdm(total=count, desc=progress, leave=False, **silent) as bar:
+    with tqdm(total=count, desc=progress, disable=progress is None, leave=False) as bar:
         while len(active):
             here, gradient = objective(active, x[active])
             spent = objective.evaluations[active]

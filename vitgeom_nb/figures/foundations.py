@@ -141,7 +141,7 @@ def turns(bend: xr.Dataset, corners: Sequence[Sequence[tuple[float, float]]]) ->
         heights = np.degrees(np.cumsum([0.0, *(turn for _, turn in known)]))
         axes.step(at, [*heights, heights[-1]], where="post", color=SECOND, linestyle="dashed", label="by hand")
         axes.plot(bend["distance"], total, ".", color=FIRST, label="measured")
-        axes.set(xlabel="change of the image, rms per pixel", title=f"line {k + 1}", ylim=(-8, 190))
+        axes.set(xlabel="change, rms per pixel", title=f"line {k + 1}", ylim=(-8, 190))
     grid[0, 0].set(ylabel="direction change so far [degrees]")
     grid[0, 0].legend(fontsize=8)
     return figure
