@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import xarray as xr
-from tqdm.auto import tqdm
 
 from .batching import in_batches
 from .descent import Goal, MinimumChange, Objective, descend
@@ -18,6 +17,7 @@ from .jacobian import jacobian_matrix, project_null
 from .matching import checked_pairs, embed
 from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
+from .progress import tqdm
 from .similarity import psnr
 
 FAILURE = 1e-3

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import xarray as xr
-from tqdm.auto import tqdm
 
 from .directions import random_directions
 from .errors import ArgumentError
@@ -15,6 +14,7 @@ from .jacobian import TOLERANCE, Spectrum, check_tolerance, jacobian_matrix, rig
 from .matching import match
 from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
+from .progress import tqdm
 from .steps import RADII, check_count, check_radii, embedding_steps, null_and_normal, radius_coords, rounding
 
 KINDS = ("random", "matching", "top", "null")

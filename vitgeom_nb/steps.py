@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from tqdm.auto import tqdm
 
 from .batching import in_batches
 from .directions import random_directions
@@ -16,6 +15,7 @@ from .errors import ArgumentError
 from .jacobian import TOLERANCE, Spectrum, check_tolerance, jacobian_matrix, project_null, spectrum
 from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
+from .progress import tqdm
 
 RADII = tuple(10 ** (k / 4) for k in range(-12, 5))  # Euclidean norms 0.001 to 10, four to a decade
 KINDS = ("null", "random", "normal")
