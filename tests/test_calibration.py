@@ -41,7 +41,7 @@ def test_a_table_done_on_paper():
 
 def test_bins_are_closed_on_the_right_and_one_is_in_the_last():
     confidence = torch.tensor([0.1, 0.3, 0.30000000000000004, 0.7, 0.9999, 1.0], dtype=torch.float64)
-    index = in_bins(confidence, torch.ones(6), 10).index
+    index = in_bins(confidence, torch.ones(6), 10).which
     assert index.tolist() == [0, 2, 3, 6, 9, 9]
     assert bin_edges(10)[3] == 0.3
 
@@ -115,7 +115,7 @@ def test_intervals_cover_the_truth_of_a_simulated_network():
         return confidence, confidence - 0.1 * (confidence > 0.8)
 
     big, right = draw(400_000)
-    index = in_bins(big, right, 10).index
+    index = in_bins(big, right, 10).which
     gaps = torch.bincount(index, right - big, minlength=10) / len(big)
     true_ece, true_sece = float(gaps.abs().sum()), float(gaps.sum())
     covered = {"ece": 0, "sece": 0}

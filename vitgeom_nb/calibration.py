@@ -21,10 +21,10 @@ ROUND_SIZE = 2_000_000  # rows drawn at once while resampling
 class Bins(NamedTuple):
     """Per bin: number of images, accuracy and mean confidence (NaN where empty), and the bin of each image."""
 
-    count: torch.Tensor
+    size: torch.Tensor
     accuracy: torch.Tensor
     confidence: torch.Tensor
-    index: torch.Tensor
+    which: torch.Tensor
 
 
 def check_logits(logits: Any) -> torch.Tensor:
@@ -190,9 +190,9 @@ def reliability(
     correct = (logits.argmax(1) == labels).double()
     table = in_bins(confidence, correct, bins)
     gap, n = correct - confidence, len(logits)
-    gaps = torch.bincount(table.index, gap, minlength=bins) / n
-    of_ece, of_sece = _intervals(gaps, _bootstrap(gap, table.index, bins, resamples, seed))
-    accuracy_low, accuracy_high = wilson((table.accuracy * table.count), table.count.double())
+    gaps = torch.bincount(table.which, gap, minlength=bins) / n
+    of_ece, of_sece = _intervals(gaps, _bootstrap(gap, table.which, bins, resamples, seed))
+    accuracy_low, accuracy_high = wilson((table.accuracy * table.size), table.size.double())
     scalars = {
         "ece": (gaps.abs().sum(), "expected calibration error"),
         "ece_low": (of_ece[0], "lower end of the 95 % interval of the expected calibration error"),
@@ -205,7 +205,7 @@ def reliability(
     }
     dataset = measurement(
         {
-            "count": Variable(["bin"], table.count, "1", "number of images"),
+            "count": Variable(["bin"], table.size, "1", "number of images"),
             "accuracy": Variable(["bin"], table.accuracy, "1", "accuracy"),
             "accuracy_low": Variable(["bin"], accuracy_low, "1", "lower end of the 95 % interval of accuracy"),
             "accuracy_high": Variable(["bin"], accuracy_high, "1", "upper end of the 95 % interval of accuracy"),

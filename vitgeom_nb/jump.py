@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import torch
@@ -22,9 +23,23 @@ STAGES = ("image", "moved", "jumped", "jumped and moved")
 
 
 def jump_noise(pixels: torch.Tensor, seed: int) -> torch.Tensor:
-    """One random direction an image, `(B,3,H,W)`, each of root-mean-square 1 per pixel."""
-    drawn = torch.randn(pixels.shape, generator=generator(seed), dtype=torch.float64)
+    """One random direction an image, `(B,3,H,W)`, each of root-mean-square 1 per pixel.
+
+    It depends on the seed and the image (in 8 bits) alone, not on the place in the batch.
+    """
+    bytes_of = (pixels.detach().cpu() * 255).round().to(torch.uint8)
+    drawn = torch.stack(
+        [
+            torch.randn(image.shape, generator=generator(_own_seed(image, seed)), dtype=torch.float64)
+            for image in bytes_of
+        ]
+    )
     return (drawn / rms(drawn).view(-1, 1, 1, 1)).to(pixels.device, pixels.dtype)
+
+
+def _own_seed(image: torch.Tensor, seed: int) -> int:
+    """32 bits, as many as torch's generator on the host reads."""
+    return int.from_bytes(hashlib.sha256(str(seed).encode() + image.numpy().tobytes()).digest()[:4], "big")
 
 
 def early_bend(
@@ -74,7 +89,7 @@ def random_jump(
     size
         r, root-mean-square per pixel.
     seed
-        Seed of the jumps and of the bootstrap.
+        Seed of the jumps and of the bootstrap. A jump depends on it and on the image, not on the batch.
     epsilon_max, grid, tolerance, clamp, pictures, resamples, batch
         As for `travel_distance`. With `clamp` the jumped image is clamped too.
     early_steps, early_step

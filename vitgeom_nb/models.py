@@ -130,7 +130,7 @@ class VisionModel:
             raise ImageError(f"Images must be floats in [0, 1], not {pixels.dtype}; divide 8-bit pixels by 255.")
         if not bool(torch.isfinite(pixels).all()):
             raise ImageError("Images contain NaN or infinite pixels; remove or repair those images first.")
-        low, high = float(pixels.min()), float(pixels.max())
+        low, high = (float(v) for v in pixels.detach().aminmax())
         if low < 0 or high > 1:
             raise ImageError(f"Pixels must lie in [0, 1]; these go from {low:.3g} to {high:.3g}.")
         return pixels.detach().to(self.device, self.dtype)
