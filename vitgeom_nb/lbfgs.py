@@ -66,8 +66,8 @@ class ProximalLBFGS:
         anchor: torch.Tensor,
         *,
         memory: int = 10,
-        start_weight: float = 1.0,
-        balance: float = 0.5,
+        start_weight: float = 0.1,
+        balance: float = 1.0,
         patience: int = 30,
     ) -> None:
         count, size = anchor.shape

@@ -29,9 +29,7 @@ def checked_pairs(model: VisionModel, source: Any, target: Any) -> tuple[torch.T
     """Two checked batches of as many images, no pair of them equal."""
     source, target = model.pixels(source), model.pixels(target)
     if len(source) != len(target):
-        raise ArgumentError(
-            f"There are {len(source)} source and {len(target)} target images; pass one target a source."
-        )
+        raise ArgumentError(f"There are {len(source)} source and {len(target)} target images; pass as many of each.")
     same = (source == target).flatten(1).all(1)
     if same.any():
         raise ArgumentError(

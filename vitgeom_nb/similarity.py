@@ -60,23 +60,22 @@ def ssim(a: Any, b: Any) -> torch.Tensor:
     Parameters
     ----------
     a, b
-        `(B,3,H,W)` tensors in [0,1], at least 3 pixels on a side; the window is 7 x 7 or, in smaller images, the
-        largest odd square that fits.
+        `(B,3,H,W)` tensors in [0,1]; the window is 7 x 7 or, in smaller images, the largest odd square that fits.
 
     Returns
     -------
     torch.Tensor
-        `(B,)` float64; 1 for equal images.
+        `(B,)` float64; 1 for equal images, NaN for images of less than 3 x 3 pixels, which hold no window.
 
     Raises
     ------
     ImageError
-        If the two are not image tensors of one shape, or are smaller than 3 pixels.
+        If the two are not image tensors of one shape.
     """
     a, b = _pair(a, b)
     side = min(a.shape[2:])
     if side < 3:
-        raise ImageError(f"Structural similarity needs images of at least 3 x 3 pixels, not {tuple(a.shape[2:])}.")
+        return torch.full((len(a),), torch.nan, dtype=torch.float64)
     window = min(7, side - 1 + side % 2)
     values = [
         structural_similarity(x.numpy(), y.numpy(), channel_axis=0, data_range=1.0, win_size=window)
