@@ -103,6 +103,26 @@ def plane_matches(seen: xr.Dataset, matched: xr.Dataset) -> Figure:
     return figure
 
 
+def plane_walk(seen: xr.Dataset, walk: xr.Dataset) -> Figure:
+    """Fibre walks between one-coloured pictures in the plane of colours; stars are what they walk toward.
+
+    Parameters
+    ----------
+    seen
+        What `foundations.plane` returns.
+    walk
+        What `fibre_walk` returns for one-coloured pictures.
+    """
+    figure, axes = subplots(figsize=(4.6, 4.4))
+    _draw_plane(axes, seen, quiet=True)
+    path, toward = _mean_colour(walk["path"]), _mean_colour(walk["toward"])
+    axes.plot(*path.transpose(2, 1, 0), ".-", color=START, markersize=4)
+    axes.plot(*path[:, 0].T, "o", color=START, markersize=7, linestyle="none")
+    axes.plot(*toward.T, "*", color="#009E73", markersize=14, linestyle="none")
+    axes.set_title("walks on which the embedding stands still")
+    return figure
+
+
 def plane_travel(seen: xr.Dataset, way: xr.Dataset) -> Figure:
     """Ways along the FGSM direction to the decision boundary, in the plane of colours.
 
