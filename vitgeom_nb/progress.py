@@ -12,6 +12,6 @@ class tqdm(_tqdm):
     """`tqdm.auto.tqdm`, silent where the environment variable `TQDM_DISABLE` is set to anything but 0."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if os.environ.get("TQDM_DISABLE", "0") not in ("", "0"):
-            kwargs["disable"] = True
+        silenced = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+        kwargs["disable"] = silenced or bool(kwargs.get("disable"))
         super().__init__(*args, **kwargs)
