@@ -201,6 +201,14 @@ def test_the_change_is_measured_right(smooth: vg.VisionModel) -> None:
     np.testing.assert_allclose(found.cosine_8bit, F.cosine_similarity(f, t))
 
 
+def test_labels_are_those_that_the_head_gives(affine: vg.VisionModel, smooth: vg.VisionModel) -> None:
+    source, target = pairs()
+    found = vg.match(affine, source, target)
+    for name, images in (("source", source), ("target", target), ("matched", values(found, "matched"))):
+        np.testing.assert_array_equal(found[f"{name}_label"], affine.logits(images).argmax(1))
+    assert "matched_label" not in vg.match(smooth, source, target)  # no head, no labels
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_pairs_do_not_know_of_each_other(smooth: vg.VisionModel, method: str) -> None:
     source, target = pairs(4, 0.1, 0.9)

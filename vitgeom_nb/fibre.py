@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 import xarray as xr
 
-from .batching import in_batches
 from .descent import Goal, MinimumChange, Objective, descend
 from .directions import rms
 from .errors import ArgumentError
@@ -47,7 +46,7 @@ def _along(path: torch.Tensor, end: torch.Tensor, measure: Callable[..., torch.T
 
 def _embeddings(model: VisionModel, path: torch.Tensor) -> torch.Tensor:
     """`(B,K,D)` embeddings of the frames `(B,K,3,H,W)`."""
-    return in_batches(lambda frames: embed(model, frames), path.flatten(0, 1)).unflatten(0, path.shape[:2])
+    return embed(model, path.flatten(0, 1)).unflatten(0, path.shape[:2])
 
 
 def _away(f: torch.Tensor, f_0: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

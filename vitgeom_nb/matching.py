@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 import xarray as xr
 
+from .batching import in_batches
 from .descent import Adam, Descent, GaussNewton, Goal, GradientDescent, MinimumChange, Objective, Stepper, descend
 from .directions import rms
 from .errors import ArgumentError
@@ -19,10 +20,15 @@ from .similarity import psnr, ssim
 METHODS = ("minimum-change", "gradient-descent", "adam", "gauss-newton")
 
 
+@torch.no_grad()
 def embed(model: VisionModel, images: torch.Tensor) -> torch.Tensor:
     """Embeddings without a graph."""
-    with torch.no_grad():
-        return model.embed(images)
+    return in_batches(model.embed, images)
+
+
+@torch.no_grad()
+def _labels(model: VisionModel, images: torch.Tensor) -> torch.Tensor:
+    return in_batches(lambda x: model.logits(x).argmax(1), images)
 
 
 def checked_pairs(model: VisionModel, source: Any, target: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -112,7 +118,8 @@ def match(
         `psnr` [dB], `ssim`, `change_norm`, `rms` and `max` of the change, all `(pair)`; `cosine_8bit` and
         `residual_8bit` after rounding to 256 levels; `loss`, `cosine_history`, `residual_history` `(pair, step)` by
         evaluation, NaN where an evaluation was spent on a Jacobian product and after the end; `source`, `target`
-        and their embeddings with that of the match, `(pair, component)`.
+        and their embeddings with that of the match, `(pair, component)`. From a model with a head, the labels that it
+        gives to the three: `source_label`, `target_label`, `matched_label`.
 
     Raises
     ------
@@ -170,7 +177,7 @@ def _variables(
     def left(f: torch.Tensor) -> torch.Tensor:
         return (f - t).norm(dim=1) / distance
 
-    return {
+    variables = {
         "matched": Variable(image, matched, "1", "matched image, pixels in [0, 1]"),
         "source": Variable(image, x_0, "1", "source image, pixels in [0, 1]"),
         "target": Variable(image, x_t, "1", "target image, pixels in [0, 1]"),
@@ -196,3 +203,7 @@ def _variables(
         "target_embedding": Variable(component, t, "1", "embedding of the target"),
         "matched_embedding": Variable(component, descent.embedding, "1", "embedding of the match"),
     }
+    if model.has_logits:
+        for name, images in (("source", x_0), ("target", x_t), ("matched", matched)):
+            variables[f"{name}_label"] = Variable(pair, _labels(model, images), "1", f"label of the {name} image")
+    return variables

@@ -1,0 +1,168 @@
+"""Figures of equivalent images: pairs and their matches, the way there, the embedding plane, walks along a fibre."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .style import SPARE, as_list, look, show_image, show_signed, subplots
+
+Measurements = xr.Dataset | Iterable[xr.Dataset]
+METHOD_LOOKS = {
+    "minimum-change": ("#0072B2", "-"),
+    "gradient-descent": ("#D55E00", "--"),
+    "adam": ("#009E73", "-."),
+    "gauss-newton": ("#AA4499", ":"),
+}
+
+
+def _side(axes: Axes, text: str) -> None:
+    """A row's title, left of a picture without axes."""
+    axes.text(-0.12, 0.5, text, rotation=90, ha="center", va="center", transform=axes.transAxes)
+
+
+def _parameter(measurement: xr.Dataset, name: str) -> object:
+    return json.loads(measurement.attrs["parameters"])[name]
+
+
+def match(measurements: Measurements, pairs: Sequence[int] = (0,)) -> Figure:
+    """Source, target, match and the amplified change of some pairs, a row each.
+
+    Under the match, its cosine to the target's embedding and its PSNR against the source; the change is drawn so that
+    its largest pixel spans the colour range, and its title says by how much that amplifies it.
+    """
+    rows = [(measured, measured.isel(pair=pair)) for measured in as_list(measurements) for pair in pairs]
+    figure, grid = subplots(len(rows), 4, figsize=(7.4, 1.95 * len(rows) + 0.2), squeeze=False)
+    for row, (axes, (measured, one)) in enumerate(zip(grid, rows, strict=True)):
+        change = one.matched - one.source
+        first = row == 0
+        show_image(axes[0], one.source, "source" if first else "")
+        show_image(axes[1], one.target, "target" if first else "")
+        reached = "" if bool(one.converged) else " (goal not met)"
+        title = f"cosine {float(one.cosine):.4f}{reached}\n{float(one.psnr):.1f} dB"
+        show_image(axes[2], one.matched, f"match\n{title}" if first else title)
+        title = f"change x {0.5 / max(float(one['max']), 1e-12):.1f}"
+        show_signed(axes[3], change, f"match - source\n{title}" if first else title)
+        _side(axes[0], look(measured.attrs["model"])[0])
+    return figure
+
+
+def match_history(measurements: Measurements) -> Figure:
+    """Loss and cosine against evaluations: median and quartiles over pairs, a column a network, a line a method.
+
+    The loss is relative to that of the source. At each count the best point so far is shown; a pair that has finished
+    keeps its last value.
+    """
+    measured = as_list(measurements)
+    names = list(dict.fromkeys(m.attrs["model"] for m in measured))
+    figure, grid = subplots(
+        2, len(names), figsize=(2.6 * len(names) + 1, 4.4), squeeze=False, sharex="col", sharey="row"
+    )
+    for column, name in zip(grid.T, names, strict=True):
+        for one in (m for m in measured if m.attrs["model"] == name):
+            method = str(_parameter(one, "method"))
+            colour, line = METHOD_LOOKS[method]
+            loss = np.fmin.accumulate(one.loss.values / one.loss.values[:, :1], axis=1)
+            cosine = np.fmax.accumulate(one.cosine_history.values, axis=1)
+            for axes, values in zip(column, (loss, cosine), strict=True):
+                low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
+                axes.fill_between(one.step, low, high, color=colour, alpha=0.2, lw=0)
+                axes.plot(one.step, middle, line, color=colour, label=method)
+            goal = float(_parameter(one, "goal")["cosine"])  # type: ignore[index]
+        column[0].set(yscale="log", title=look(name)[0])
+        column[1].axhline(goal, color="0.4", lw=0.8, ls=":")
+        column[1].set(xscale="log", xlabel="evaluations (forward + backward)")
+    grid[0, 0].set_ylabel("loss / loss of the source")
+    grid[1, 0].set_ylabel("cosine to the target's embedding")
+    grid[0, 0].legend(loc="lower left")
+    return figure
+
+
+def embedding_plane(measurements: Measurements) -> Figure:
+    """Embeddings of sources, targets and matches on the first two principal components, one panel a network.
+
+    The components are those of the sources and targets together, so that the matches had no say in them. An arrow
+    leads from each source to its match.
+    """
+    measured = as_list(measurements)
+    figure, grid = subplots(1, len(measured), figsize=(2.9 * len(measured) + 0.4, 3.3), squeeze=False)
+    for axes, one in zip(grid[0], measured, strict=True):
+        sample = np.concatenate([one.source_embedding, one.target_embedding]).astype(float)
+        centre = sample.mean(0)
+        _, spread, components = np.linalg.svd(sample - centre, full_matrices=False)
+        share = spread**2 / np.sum(spread**2)
+        source, target, matched = (
+            (one[f"{name}_embedding"].values - centre) @ components[:2].T for name in ("source", "target", "matched")
+        )
+        for start, end in zip(source, matched, strict=True):
+            axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": "0.6", "lw": 0.7})
+        axes.plot(*source.T, "o", mfc="none", color=SPARE[2], label="source", ls="")
+        axes.plot(*target.T, "s", mfc="none", ms=8, color="#D55E00", label="target", ls="")
+        axes.plot(*matched.T, "x", color="#0072B2", label="match", ls="")
+        axes.set(
+            title=look(one.attrs["model"])[0],
+            xlabel=f"component 1 ({share[0]:.0%} of the variance)",
+            ylabel=f"component 2 ({share[1]:.0%})",
+        )
+    grid[0, 0].legend(loc="best")
+    return figure
+
+
+def _frames(axes: Sequence[Axes], path: xr.DataArray, titles: Sequence[str], chosen: np.ndarray) -> None:
+    for panel, k, title in zip(axes, chosen, titles, strict=True):
+        show_image(panel, path[int(k)], title)
+
+
+def fibre_walk(measurements: Measurements, image: int = 0, frames: int = 5) -> Figure:
+    """Frames of a walk along a fibre, the image it walks toward, and the drift of the embedding at every step.
+
+    A row for each measurement. The straight blend of the two images is drawn beside the walk; the line at 1e-3 is the
+    drift that counts as failure, and a step beyond it is crossed out.
+    """
+    measured = as_list(measurements)
+    figure, grid = subplots(
+        len(measured),
+        frames + 2,
+        figsize=(1.35 * (frames + 1) + 3.4, 2.2 * len(measured) + 0.3),
+        width_ratios=[1] * (frames + 1) + [2.1],
+        squeeze=False,
+    )
+    for row, (axes, several) in enumerate(zip(grid, measured, strict=True)):
+        one = several.isel(image=image)
+        chosen = np.linspace(0, one.sizes["step"] - 1, frames).round().astype(int)
+        titles = ["start" if k == 0 else f"step {k}\ncosine {float(one.cosine[k]):.4f}" for k in chosen]
+        _frames(axes[:frames], one.path, titles, chosen)
+        show_image(axes[frames], one.toward, f"walked toward\ncosine {float(one.end_cosine):.2f}")
+        _side(axes[0], look(several.attrs["model"])[0])
+        panel, steps = axes[frames + 1], one.step.values[1:]
+        panel.plot(steps, one.straight_drift[1:], "--", color="#D55E00", label="straight blend")
+        panel.plot(steps, one.drift[1:], "-o", color="#0072B2", label="along the fibre")
+        failed = one.failed.values[1:]
+        panel.plot(steps[failed], one.drift.values[1:][failed], "kx", ms=9, label="failed")
+        panel.axhline(float(_parameter(several, "failure")), color="0.4", lw=0.8, ls=":")  # type: ignore[arg-type]
+        panel.set(yscale="log", xlabel="step", ylabel="drift of the embedding, relative")
+        if row == 0:
+            panel.legend(fontsize=7)
+    return figure
+
+
+def homotopy(measurement: xr.Dataset, pair: int = 0, frames: int = 5) -> Figure:
+    """Frames of the path from an image to its match, the target, and the cosine along the way."""
+    one = measurement.isel(pair=pair)
+    figure, axes = subplots(
+        1, frames + 2, figsize=(1.35 * (frames + 1) + 3.6, 2.4), width_ratios=[1] * (frames + 1) + [2.1]
+    )
+    chosen = np.linspace(0, one.sizes["s"] - 1, frames).round().astype(int)
+    titles = [f"s = {float(one.s[k]):.2f}" for k in chosen]
+    _frames(axes[:frames], one.path, titles, chosen)
+    show_image(axes[frames], one.target, "target")
+    _side(axes[0], look(measurement.attrs["model"])[0])
+    panel = axes[frames + 1]
+    panel.plot(one.s, one.cosine, "-o", color="#0072B2")
+    panel.set(xlabel="share of the way between embeddings, s", ylabel="cosine to the target's embedding")
+    return figure
