@@ -6,7 +6,7 @@
 """
 
 from . import errors, figures
-from .boundary import fgsm_direction, own_labels, travel_distance
+from .boundary import fgsm_direction, fgsm_step, own_labels, travel_distance
 from .calibration import reliability, temperature
 from .curvature import direction_change
 from .data import Predictions, has_labelled, labelled, recorded_predictions, samples
@@ -31,6 +31,7 @@ __all__ = [
     "direction_change",
     "errors",
     "fgsm_direction",
+    "fgsm_step",
     "fibre_walk",
     "figures",
     "has_labelled",

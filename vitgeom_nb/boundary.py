@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
 
@@ -104,6 +105,77 @@ def fgsm_direction(model: VisionModel, images: Any, labels: Any = None, batch: i
 def confidence_of(model: VisionModel, pixels: torch.Tensor, batch: int) -> torch.Tensor:
     """Largest softmax probability `(B,)`, in float64 on the host."""
     return in_batches(lambda x: model.logits(x).double().softmax(1).amax(1), pixels, size=batch).cpu()
+
+
+def class_words(model: VisionModel, labels: torch.Tensor) -> np.ndarray:
+    """Names of labels of any shape, or their numbers where the model's classes have no names."""
+    numbers = labels.cpu().numpy()
+    return np.asarray(model.classes)[numbers] if model.classes else numbers.astype(str)
+
+
+def fgsm_step(
+    model: VisionModel, images: Any, labels: Any = None, epsilon: float = 0.007, clamp: bool = False
+) -> xr.Dataset:
+    r"""One step of the fast gradient sign method: the image, the sign of the gradient, and their sum.
+
+    .. math:: x' = x + \epsilon\, \mathrm{sign}\, \nabla_x L(x, y)
+
+    Parameters
+    ----------
+    model
+        A model with a classifier head.
+    images
+        `(B,3,H,W)` in [0,1], or what `samples()` returns.
+    labels
+        The classes to move away from, `(B,)`. Without them, the labels that `images` carry.
+    epsilon
+        Size of the step, root-mean-square per pixel.
+    clamp
+        Whether x' is clamped to [0,1].
+
+    Returns
+    -------
+    xarray.Dataset
+        `picture(image, stage, channel, y, x)` for the stages `"image"`, `"direction"` (of -1 and 1) and `"moved"`;
+        what the network says of each, the direction fed to it as (d + 1) / 2: `seen(image, stage)`, its
+        `seen_name` and `confidence`; `psnr(image)` in dB.
+
+    Raises
+    ------
+    ImageError, LabelError, ModelError
+        If the images are not what the model takes, a label is not a class, or there is no head.
+
+    References
+    ----------
+    Goodfellow et al., arXiv 1412.6572, figure 1.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> step = vg.fgsm_step(model, torch.full((1, 3, 2, 2), 0.5), torch.tensor([0]), epsilon=0.1)
+    >>> round(float(step.psnr[0]), 3)
+    20.0
+    """
+    clock = Stopwatch()
+    pixels, labels = checked(model, images, labels)
+    direction = sign_gradient(model, pixels, labels, batch=128)
+    there = moved(pixels, direction, torch.full((len(pixels),), epsilon), clamp)
+    stages = torch.stack([pixels, direction, there], 1)
+    shown = torch.stack([pixels, (direction + 1) / 2, there], 1).flatten(0, 1)
+    seen = _labels_at(model, shown, 128).view(-1, 3)
+    over = ["image", "stage"]
+    variables = {
+        "picture": Variable([*over, "channel", "y", "x"], stages.float(), "1", "pixel value"),
+        "seen": Variable(over, seen, "1", "label the network gives"),
+        "seen_name": Variable(over, class_words(model, seen), "1", "name of the label the network gives"),
+        "confidence": Variable(over, confidence_of(model, shown, 128).view(-1, 3), "1", "confidence"),
+        "label": Variable(["image"], labels, "1", "class to leave"),
+        "psnr": Variable(["image"], psnr(pixels, there), "dB", "peak signal-to-noise ratio of the change"),
+    }
+    coords = {"stage": Variable(["stage"], ["image", "direction", "moved"], "1", "what the picture shows")}
+    return measurement(variables, coords=coords, model=model, seconds=clock.seconds, epsilon=epsilon, clamp=clamp)
 
 
 def travel_distance(

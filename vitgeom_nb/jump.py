@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import xarray as xr
 
-from .boundary import checked, confidence_of, rank_variables, sign_gradient
+from .boundary import checked, class_words, confidence_of, rank_variables, sign_gradient
 from .correlation import rank_correlation
 from .crossing import CROSSED, Search, Travel, beyond, moved, outcome_names, travel
 from .directions import generator, rms
@@ -99,11 +99,13 @@ def random_jump(
     -------
     xarray.Dataset
         Over `image` and `path` (`"direct"`, `"jumped"`): `epsilon` from where the path starts, `outcome`,
-        `label_reached` as for `travel_distance`; `total`, the rms of the whole change, jump included, and its `psnr`
-        in dB, NaN unless crossed; `direction_change` in rad. Over `image`: `psnr_jump` in dB, `confidence`,
-        `label`, `change` = epsilon with the jump minus epsilon without (NaN unless both ways crossed).
-        Scalars: `median_change` with a 95 % bootstrap interval `median_change_low`, `median_change_high`, and
-        `bend_correlation` (Spearman; direction change and distance of the direct path) with its interval.
+        `label_reached` (its name: `name_reached`) as for `travel_distance`; `total`, the rms of the whole change, jump
+        included, and its `psnr` in dB, NaN unless crossed; `direction_change` in rad. Over `image`: `psnr_jump` in dB,
+        `confidence`, `label` (its name: `name`); `change`, epsilon with the jump minus epsilon without, NaN unless
+        both ways crossed; `bend_change`, the same of the direction change. Scalars, each with the ends `_low`, `_high`
+        of a 95 % bootstrap interval: `median_change`; `median_bend_change`; for the direct path over the images that
+        start right, `rank_correlation` (Spearman) of confidence and distance, and `bend_correlation` of direction
+        change and distance.
         With `pictures`, `picture(image, stage, channel, y, x)`.
 
     Raises
@@ -146,25 +148,28 @@ def random_jump(
     total = torch.stack([rms((end - pixels).double()).cpu() for end in ends], 1)
     quality = torch.stack([psnr(pixels, end) for end in ends], 1)
     outcome, bend = outcome_names(both.outcome), torch.stack(bends, 1)
-    change = both.epsilon[:, 1] - both.epsilon[:, 0]
-    median, median_low, median_high = median_interval(change, resamples, seed)
-    rank = rank_correlation(bend[:, 0], beyond(both.epsilon, outcome)[:, 0], resamples, seed)
+    change, bend_change = both.epsilon.diff(dim=1)[:, 0], bend.diff(dim=1)[:, 0]
+    confidence, distance = confidence_of(model, pixels, batch), beyond(both.epsilon, outcome)[:, 0]
+    by_confidence, by_bend = (rank_correlation(v, distance, resamples, seed) for v in (confidence, bend[:, 0]))
     over = ["image", "path"]
     variables = {
         "epsilon": Variable(over, both.epsilon, "rms per pixel", "travel distance"),
         "outcome": Variable(over, outcome, "1", "outcome of the search"),
         "label_reached": Variable(over, both.reached, "1", "class where the way ended"),
+        "name_reached": Variable(over, class_words(model, both.reached), "1", "its name"),
+        "name": Variable(["image"], class_words(model, labels), "1", "name of the class to leave"),
         "total": Variable(over, torch.where(crossed, total, torch.nan), "rms per pixel", "whole change of the image"),
         "psnr": Variable(over, torch.where(crossed, quality, torch.nan), "dB", "peak signal-to-noise ratio"),
         "direction_change": Variable(over, bend, "rad", "mean direction change at the beginning of the way"),
         "psnr_jump": Variable(["image"], psnr(pixels, landed), "dB", "peak signal-to-noise ratio of the jump alone"),
-        "confidence": Variable(["image"], confidence_of(model, pixels, batch), "1", "confidence at the image"),
+        "confidence": Variable(["image"], confidence, "1", "confidence at the image"),
         "label": Variable(["image"], labels, "1", "class to leave"),
         "change": Variable(["image"], change, "rms per pixel", "change of the travel distance by the jump"),
-        "median_change": Variable([], median, "rms per pixel", "median change of the travel distance by the jump"),
-        "median_change_low": Variable([], median_low, "rms per pixel", "lower end of its 95 % interval"),
-        "median_change_high": Variable([], median_high, "rms per pixel", "upper end of its 95 % interval"),
-        **rank_variables("bend_correlation", rank, "direction change and travel distance"),
+        "bend_change": Variable(["image"], bend_change, "rad", "change of the direction change by the jump"),
+        **median_variables("median_change", change, "rms per pixel", "change of the travel distance", resamples, seed),
+        **median_variables("median_bend_change", bend_change, "rad", "change of direction change", resamples, seed),
+        **rank_variables("rank_correlation", by_confidence, "confidence and travel distance"),
+        **rank_variables("bend_correlation", by_bend, "direction change and travel distance"),
     }
     coords = {"path": Variable(["path"], list(PATHS), "1", "where the way starts")}
     if pictures:
@@ -185,3 +190,16 @@ def median_interval(values: torch.Tensor, resamples: int, seed: int) -> tuple[fl
     levels = torch.tensor([0.025, 0.975], dtype=known.dtype)
     low, high = torch.quantile(drawn.quantile(0.5, dim=1), levels).tolist()
     return float(known.quantile(0.5)), low, high
+
+
+def median_variables(
+    name: str, values: torch.Tensor, units: str, words: str, resamples: int, seed: int
+) -> dict[str, Variable]:
+    """A median and the ends of its interval as scalars of a measurement."""
+    names = {
+        name: f"median {words} by the jump",
+        f"{name}_low": f"lower end of the 95 % interval of the median {words} by the jump",
+        f"{name}_high": f"upper end of the 95 % interval of the median {words} by the jump",
+    }
+    found = median_interval(values, resamples, seed)
+    return {key: Variable([], v, units, text) for (key, text), v in zip(names.items(), found, strict=True)}

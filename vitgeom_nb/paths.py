@@ -80,10 +80,11 @@ def _margin(head: Head, z: torch.Tensor, label: int, dtype: torch.dtype) -> torc
     return (logits[:, label] - others.amax(1)).unflatten(0, z.shape[:-1])
 
 
-def _span(values: torch.Tensor, resolution: int) -> torch.Tensor:
-    low, high = values.min(), values.max()
-    room = 0.12 * (high - low)
-    return torch.linspace(float(low - room), float(high + room), resolution, dtype=torch.float64, device=values.device)
+def _window(drawn: torch.Tensor, resolution: int) -> torch.Tensor:
+    """Coordinates `(2,resolution)` along the axes of the square around points `(N,2)`, with room at the edges."""
+    low, high = drawn.amin(0), drawn.amax(0)
+    half = 0.6 * float((high - low).max())
+    return (low + high)[:, None] / 2 + half * torch.linspace(-1, 1, resolution).to(drawn)
 
 
 def _refuse_uncrossed(outcomes: dict[str, torch.Tensor]) -> None:
@@ -235,8 +236,7 @@ def _seen_in_plane(
     """What one image contributes: corners `(3,D)` and legs `z` `(3,P,D)` in the plane, and margins there."""
     position, off_plane = plane.coordinates(z)
     corner, _ = plane.coordinates(corners)
-    drawn = torch.cat([position.flatten(0, 1), corner])
-    horizontal, vertical = _span(drawn[:, 0], resolution), _span(drawn[:, 1], resolution)
+    horizontal, vertical = _window(torch.cat([position.flatten(0, 1), corner]), resolution)
     inside = torch.stack(torch.meshgrid(horizontal, vertical, indexing="xy"), -1)
     return {
         "position": position,

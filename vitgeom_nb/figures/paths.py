@@ -1,0 +1,232 @@
+"""One FGSM step, travel distances, random jumps, and both paths in the plane of feature space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .reliability import interval, settings
+from .style import as_list, look, show_image, show_signed, subplots
+
+FEWEST = 3  # images in a confidence bin whose mean is drawn
+LEG_STYLES = {"direct": ("-", "from the image"), "jump": (":", "random jump"), "jumped": ("--", "after the jump")}
+
+
+def fgsm_step(measurement: xr.Dataset, image: int = 0) -> Figure:
+    """The classic picture: an image, plus epsilon times the sign of the gradient, equals another label.
+
+    Parameters
+    ----------
+    measurement
+        A measurement of `vg.fgsm_step`.
+    image
+        Which of its images.
+    """
+    one = measurement.isel(image=image)
+    epsilon = settings(measurement)["epsilon"]
+    figure, axes = subplots(1, 3, figsize=(8.4, 3.5))
+    said = [f"“{n}”\n{c:.1%} confidence" for n, c in zip(one.seen_name.values, one.confidence.values, strict=True)]
+    show_image(axes[0], one.picture.sel(stage="image"), f"image\n{said[0]}")
+    show_signed(axes[1], one.picture.sel(stage="direction"), f"sign of the gradient\n{said[1]}")
+    show_image(axes[2], one.picture.sel(stage="moved"), f"sum, {float(one.psnr):.1f} dB\n{said[2]}")
+    for ax, sign in ((axes[0], f"+ {epsilon:g} ×"), (axes[1], "=")):
+        ax.text(1.02, 0.5, sign, transform=ax.transAxes, ha="left", va="center", fontsize=13)
+    return figure
+
+
+def _direct(measurement: xr.Dataset) -> xr.Dataset:
+    return measurement.sel(path="direct") if "path" in measurement.dims else measurement
+
+
+def _panels(count: int, width: float, height: float, **options: bool) -> tuple[Figure, np.ndarray]:
+    columns = min(4, count)
+    rows = -(-count // columns)
+    figure, axes = subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False, **options)
+    for ax in axes.flat[count:]:
+        ax.remove()
+    return figure, axes
+
+
+def binned_means(confidence: np.ndarray, distance: np.ndarray, bins: int = 10) -> list[tuple[float, float, float]]:
+    """Centre, mean and half of the 95 % interval of the mean, for every confidence bin with enough images."""
+    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    found = []
+    for b in range(bins):
+        inside = distance[which == b]
+        if len(inside) >= FEWEST:
+            half = 1.96 * inside.std(ddof=1) / np.sqrt(len(inside))
+            found.append(((b + 0.5) / bins, float(inside.mean()), float(half)))
+    return found
+
+
+def travel_distance(measurements: xr.Dataset | Iterable[xr.Dataset], bins: int = 10) -> Figure:
+    """Travel distance against confidence: images, means per confidence bin, rank correlation; a panel a network.
+
+    Only images that start right. Those never wrong stand as open triangles at the end of the search, and count
+    there in the means, which are therefore means of min(distance, end).
+
+    Parameters
+    ----------
+    measurements
+        Measurements of `vg.travel_distance`, or of `vg.random_jump`, whose direct path is drawn.
+    bins
+        Number of confidence bins.
+    """
+    ways = as_list(measurements)
+    figure, axes = _panels(len(ways), 2.75, 3.0, sharex=True, sharey=True)
+    for i, (ax, whole) in enumerate(zip(axes.flat, ways, strict=False)):
+        label, colour, marker = look(whole.attrs["model"], i)
+        way, end = _direct(whole), settings(whole)["epsilon_max"]
+        crossed, never = (way.outcome.values == kind for kind in ("crossed", "never wrong"))
+        confidence = way.confidence.values
+        ax.scatter(confidence[crossed], way.epsilon.values[crossed], s=9, color=colour, marker=marker, alpha=0.45, lw=0)
+        top = np.full(never.sum(), end)
+        ax.scatter(confidence[never], top, s=22, marker="^", facecolors="none", edgecolors="#222222")
+        known = crossed | never
+        means = binned_means(confidence[known], np.where(never, end, way.epsilon.values)[known], bins)
+        if means:
+            ax.errorbar(*np.transpose(means)[:2], np.transpose(means)[2], color="#222222", lw=1.6, capsize=2)
+        ax.set_title(
+            f"{label}, {int(known.sum())} of {len(confidence)} images\n"
+            f"rank corr. {interval(whole, 'rank_correlation', '+.2f')}",
+            fontsize=8.5,
+        )
+        ax.set(xlabel="confidence", xlim=(0, 1.02), ylim=(0, None))
+        ax.label_outer()
+    axes[0, 0].set_ylabel("travel distance (rms per pixel)")
+    return figure
+
+
+def random_jump(measurement: xr.Dataset, images: Sequence[int] = (0, 1, 2)) -> Figure:
+    """Examples: the image, moved to the boundary, after a random jump, and jumped and moved.
+
+    Parameters
+    ----------
+    measurement
+        A measurement of `vg.random_jump` with `pictures=True`.
+    images
+        Which images to show, a row each.
+    """
+    figure, axes = subplots(len(images), 4, figsize=(9, 2.75 * len(images)), squeeze=False)
+    for row, i in zip(axes, images, strict=True):
+        one = measurement.isel(image=i)
+        titles = [f"“{one.name.item()}”\nconfidence {float(one.confidence):.2f}"]
+        for path in ("direct", "jumped"):
+            way = one.sel(path=path)
+            if way.outcome == "crossed":
+                words = f"ε {float(way.epsilon):.4f}, {float(way.psnr):.1f} dB\n“{way.name_reached.item()}”"
+            else:
+                words = f"{way.outcome.item()}\n“{way.name_reached.item()}”"
+            titles.append(words)
+        titles.insert(2, f"random jump\n{float(one.psnr_jump):.2f} dB")
+        for ax, stage, title in zip(row, measurement.stage.values, titles, strict=True):
+            show_image(ax, one.picture.sel(stage=stage), title)
+    return figure
+
+
+def jump_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
+    """Travel distance after the random jump against that without, image by image; a panel a network.
+
+    Only images that cross on both ways. Below the diagonal the boundary is nearer after the jump.
+
+    Parameters
+    ----------
+    measurements
+        Measurements of `vg.random_jump`.
+    """
+    ways = as_list(measurements)
+    figure, axes = _panels(len(ways), 2.75, 3.1, sharex=True, sharey=True)
+    for i, (ax, way) in enumerate(zip(axes.flat, ways, strict=False)):
+        label, colour, marker = look(way.attrs["model"], i)
+        both = (way.outcome == "crossed").all("path").values
+        direct, jumped = (way.epsilon.sel(path=p).values[both] for p in ("direct", "jumped"))
+        ax.scatter(direct, jumped, s=11, color=colour, marker=marker, alpha=0.5, lw=0)
+        ax.axline((0, 0), slope=1, color="#444444", ls="--", lw=1)
+        ax.set_title(
+            f"{label}, {int(both.sum())} images\nmedian change ×10³\n"
+            + "{:+.2f} [{:+.2f}, {:+.2f}]".format(
+                *(1e3 * float(way[f"median_change{end}"]) for end in ("", "_low", "_high"))
+            ),
+            fontsize=8.5,
+        )
+        ax.set(xlabel="ε without jump (rms)", xlim=(0, None), ylim=(0, None))
+        ax.label_outer()
+    axes[0, 0].set_ylabel("ε after the jump (rms per pixel)")
+    return figure
+
+
+def bend_and_distance(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
+    """Travel distance against the direction change at the beginning of the way; a panel a network.
+
+    Only images that start right; those never wrong stand as open triangles at the end of the search.
+
+    Parameters
+    ----------
+    measurements
+        Measurements of `vg.random_jump`, whose direct path is drawn.
+    """
+    ways = as_list(measurements)
+    figure, axes = _panels(len(ways), 2.75, 3.0, sharey=True)
+    for i, (ax, whole) in enumerate(zip(axes.flat, ways, strict=False)):
+        label, colour, marker = look(whole.attrs["model"], i)
+        way, end = _direct(whole), settings(whole)["epsilon_max"]
+        crossed, never = (way.outcome.values == kind for kind in ("crossed", "never wrong"))
+        bend = np.degrees(way.direction_change.values)
+        ax.scatter(bend[crossed], way.epsilon.values[crossed], s=11, color=colour, marker=marker, alpha=0.5, lw=0)
+        top = np.full(never.sum(), end)
+        ax.scatter(bend[never], top, s=22, marker="^", facecolors="none", edgecolors="#222222")
+        ax.set_title(
+            f"{label}, {int((crossed | never).sum())} images\nrank corr. {interval(whole, 'bend_correlation', '+.2f')}",
+            fontsize=8.5,
+        )
+        ax.set(xlabel="direction change (degrees)", xlim=(0, None), ylim=(0, None))
+    axes[0, 0].set_ylabel("travel distance (rms per pixel)")
+    return figure
+
+
+def path_plane(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
+    """Both paths to the boundary in the plane of feature space that holds image and crossings; a panel an image.
+
+    The grey side has another label. The solid path starts at the image, the dotted one is the jump, the dashed one
+    starts where it ends; open diamonds are the crossings. The title says how far off the plane the paths run.
+
+    Parameters
+    ----------
+    measurements
+        Measurements of `vg.path_plane`; a row of panels each.
+    """
+    planes = as_list(measurements)
+    columns = max(p.sizes["image"] for p in planes)
+    figure, axes = subplots(len(planes), columns, figsize=(3.9 * columns, 3.9 * len(planes)), squeeze=False)
+    for row, (plane, strip) in enumerate(zip(planes, axes, strict=True)):
+        label, colour, _ = look(plane.attrs["model"], row)
+        for ax in strip[plane.sizes["image"] :]:
+            ax.remove()
+        for i in range(plane.sizes["image"]):
+            _one_plane(strip[i], plane.isel(image=i), label, colour)
+    axes[0, 0].legend(loc="best", fontsize=8)
+    return figure
+
+
+def _one_plane(ax: Axes, one: xr.Dataset, label: str, colour: str) -> None:
+    at = (one.horizontal.values, one.vertical.values)
+    margin = one.margin.values
+    if margin.min() < 0 < margin.max():
+        ax.contourf(*at, margin, levels=[margin.min(), 0], colors=["#dddddd"])
+        ax.contour(*at, margin, levels=[0], colors=["#222222"], linewidths=1.6)
+    for leg, (line, words) in LEG_STYLES.items():
+        xy = one.position.sel(leg=leg).values
+        ax.plot(xy[:, 0], xy[:, 1], line, color="#444444" if leg == "jump" else colour, label=words)
+    start, *crossings = one.corner_position.values
+    ax.plot(*start, "o", color="#222222")
+    for crossing in crossings:
+        ax.plot(*crossing, "D", mfc="white", color="#222222")
+    off = float(one.off_plane_share.max())
+    epsilon = ", ".join(f"{float(e):.4f}" for e in one.epsilon)
+    ax.set_title(f"{label}, ε {epsilon}\nup to {off:.0%} of the way off the plane", fontsize=8.5)
+    ax.set(xlabel="toward the crossing (embedding units)", ylabel="toward the other crossing", aspect="equal")
+    ax.set(xlim=at[0][[0, -1]], ylim=at[1][[0, -1]])

@@ -1,0 +1,124 @@
+"""Reliability diagrams, and calibration errors side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from .style import as_list, look, subplots
+
+FAINTEST = 0.12  # opacity of a bin that holds almost nothing
+
+
+def interval(measurement: xr.Dataset, name: str, form: str = ".3f") -> str:
+    """A scalar of a measurement with its interval: `0.031 [0.024, 0.038]`."""
+    value, low, high = (float(measurement[key]) for key in (name, f"{name}_low", f"{name}_high"))
+    return f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def reliability(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
+    """Reliability diagrams: accuracy of every confidence bin, one panel a measurement of `vg.reliability`.
+
+    A bar is as opaque as its share of the images (the fullest bin is solid), an empty bin draws nothing, whiskers
+    are Wilson's 95 % intervals, dots mark the mean confidence in the bin. On the diagonal confidence is right.
+
+    Parameters
+    ----------
+    measurements
+        One measurement, or several to compare.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> logits = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    >>> figure = vg.figures.reliability(vg.reliability(logits, torch.arange(50) % 3, bins=5))
+    >>> figure.axes[0].get_ylabel()
+    'accuracy'
+    """
+    tables = as_list(measurements)
+    columns = min(4, len(tables))
+    rows = -(-len(tables) // columns)
+    size = (2.75 * columns, 3.1 * rows)
+    figure, axes = subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    for i, (ax, table) in enumerate(zip(axes.flat, tables, strict=False)):
+        label, colour, _ = look(table.attrs["model"], i)
+        share = table["count"] / table["count"].sum()
+        for b in np.flatnonzero(table["count"].values):
+            row = table.isel(bin=b)
+            low, height = float(row.low), float(row.accuracy)
+            alpha = FAINTEST + (1 - FAINTEST) * float(share[b] / share.max())
+            ax.bar(low, height, float(row.high) - low, align="edge", color=colour, alpha=alpha, edgecolor="white")
+            ends = [[height - float(row.accuracy_low)], [float(row.accuracy_high) - height]]
+            ax.errorbar(float(row.confidence), height, np.maximum(ends, 0), color="#222222", lw=0.9, fmt="o", ms=2.5)
+        ax.plot([0, 1], [0, 1], ls="--", color="#444444", lw=1)
+        ax.set_title(
+            f"{label}, {int(table['count'].sum()):,} images\nECE {interval(table, 'ece')}\n"
+            f"sECE {interval(table, 'sece', '+.3f')}",
+            fontsize=8.5,
+        )
+        ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", aspect="equal")
+        ax.label_outer()
+    for ax in axes[:, 0]:
+        ax.set_ylabel("accuracy")
+    for ax in axes.flat[len(tables) :]:
+        ax.remove()
+    return figure
+
+
+def calibration_errors(groups: Mapping[str, xr.Dataset | Iterable[xr.Dataset]]) -> Figure:
+    """ECE and signed ECE with their 95 % intervals, network by network, for one or more treatments.
+
+    Parameters
+    ----------
+    groups
+        Name of a treatment (`"as trained"`, `"temperature scaled"`) -> measurements of `vg.reliability`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> logits = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    >>> table = vg.reliability(logits, torch.arange(50) % 3)
+    >>> len(vg.figures.calibration_errors({"as trained": table}).axes)
+    2
+    """
+    filled = {name: as_list(tables) for name, tables in groups.items()}
+    networks = list(dict.fromkeys(t.attrs["model"] for tables in filled.values() for t in tables))
+    figure, axes = subplots(1, 2, figsize=(8.4, 0.9 + 0.62 * len(networks)), sharey=True)
+    titles = (("ece", "expected calibration error"), ("sece", "signed calibration error"))
+    for ax, (key, title) in zip(axes, titles, strict=True):
+        for g, (group, tables) in enumerate(filled.items()):
+            shift = 0.26 * (g - (len(filled) - 1) / 2)
+            for i, table in enumerate(tables):
+                _, colour, marker = look(table.attrs["model"], i)
+                value, low, high = (float(table[k]) for k in (key, f"{key}_low", f"{key}_high"))
+                at = networks.index(table.attrs["model"]) + shift
+                fill = colour if g == 0 else "white"
+                ends = [[max(0, value - low)], [max(0, high - value)]]
+                ax.errorbar(value, at, xerr=ends, color=colour, fmt=marker, mfc=fill, capsize=2.5, lw=1.3)
+            ax.plot([], [], "o", color="#444444", mfc="#444444" if g == 0 else "white", label=group)
+        ax.axvline(0, color="#444444", lw=1)
+        ax.set_xlabel(title)
+    axes[1].set_title("over-confident  ←  0  →  under-confident", fontsize=9)
+    axes[0].set_yticks(range(len(networks)), [look(n, i)[0] for i, n in enumerate(networks)])
+    axes[0].set_ylim(len(networks) - 0.5, -0.5)
+    axes[0].set_xlim(left=0)
+    if len(filled) > 1:
+        axes[0].legend(loc="best")
+    return figure
+
+
+def settings(measurement: xr.Dataset) -> dict[str, float]:
+    """The recorded parameters of a measurement."""
+    return json.loads(measurement.attrs["parameters"])
