@@ -34,7 +34,7 @@ BOOK = {"jupyter_book": "jupyter-book", "jupytext": "jupytext", "nbmake": "nbmak
 
 def _equivalent_images(model: VisionModel, images: Images) -> Figure:
     pictures = samples("photographs", size=model.size)
-    return figures.match(match(model, pictures[[0, 5, 2]], pictures[[1, 3, 0]]))
+    return figures.match(match(model, pictures[[0, 2]], pictures[[1, 5]]), pairs=(0, 1))
 
 
 # name -> what it shows, and the measurement and figure that show it for a model and a few images
@@ -155,7 +155,7 @@ def parser() -> argparse.ArgumentParser:
     drawn.add_argument("--model", default="vit", help="which network (default: vit)")
     drawn.add_argument("--out", type=Path, metavar="DIR", help="folder to draw to; without it figures are listed")
     drawn.add_argument("--images", type=int, default=4, metavar="N", help="ImageNet samples to measure on (default: 4)")
-    drawn.add_argument("--format", default="png", choices=("png", "svg", "pdf"))
+    drawn.add_argument("--format", default="png", choices=("png", "webp", "svg", "pdf"))
     drawn.add_argument("--device", help="cpu (default) or cuda")
     drawn.set_defaults(run=show_figures)
     health = commands.add_parser("doctor", help="what this installation has and lacks")
