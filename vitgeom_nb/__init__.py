@@ -6,9 +6,10 @@
 """
 
 from . import errors, figures
+from .additivity import additivity
 from .boundary import fgsm_direction, fgsm_step, own_labels, travel_distance
 from .calibration import reliability, temperature
-from .curvature import direction_change
+from .curvature import curvature, direction_change
 from .data import Predictions, has_labelled, labelled, recorded_predictions, samples
 from .fibre import fibre_walk, homotopy
 from .images import Images
@@ -20,7 +21,10 @@ from .measurement import open_measurement, package_version, save_measurement
 from .models import VisionModel, load, models, tier, wrap
 from .paths import path_plane
 from .similarity import psnr
+from .steplaw import step_law
 from .steps import step_response
+from .training import training_history
+from .trajectory import trajectory
 
 __version__ = package_version()
 
@@ -28,6 +32,8 @@ __all__ = [
     "Images",
     "Predictions",
     "VisionModel",
+    "additivity",
+    "curvature",
     "direction_change",
     "errors",
     "fgsm_direction",
@@ -52,9 +58,12 @@ __all__ = [
     "samples",
     "save_measurement",
     "singular_spectrum",
+    "step_law",
     "step_response",
     "temperature",
     "tier",
+    "training_history",
+    "trajectory",
     "travel_distance",
     "wrap",
 ]

@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 
 from .batching import in_batches
+from .derivatives import all_derivatives
 from .errors import ArgumentError
 from .lines import Lines, embeddings_along, in_dtype, turning_angle
 from .measurement import Stopwatch, Variable, measurement
@@ -140,3 +141,116 @@ def verdict_on_precision(floor: torch.Tensor, angle: torch.Tensor, dtype: str) -
     if rounding <= NOISY * typical:
         return f"ok: {numbers}."
     return f"lost: {numbers}; load the model with dtype=torch.float64 or take longer steps."
+
+
+def curvature(
+    model: VisionModel,
+    images: Any,
+    directions: int | torch.Tensor = 10,
+    step: float = 0.001,
+    seed: int = 0,
+    batch: int = 32,
+) -> xr.Dataset:
+    r"""Exact curvature of the embedding's path, from second derivatives along the line.
+
+    .. math:: z(s) = f(x + s\,d), \qquad T = z' / \|z'\|, \qquad
+              \kappa = \frac{\|z'' - (z'' \cdot T)\,T\|}{\|z'\|^2}, \qquad
+              \theta(h) \to \kappa\,\|z'\|\,h \quad (h \to 0)
+
+    at s = 0, for random directions d of root-mean-square 1 per pixel. The limit is the direction change of a smooth
+    network at a small step h. A ReLU network is linear between kinks: its second derivative, and so this curvature,
+    is zero almost everywhere, while its direction change is not, for it comes from the kinks that a step crosses.
+
+    Parameters
+    ----------
+    model
+        What embeds.
+    images
+        `(B,3,H,W)` in [0,1], or what `samples()` returns.
+    directions
+        How many random directions, or the directions themselves, as for `direction_change`; the same seed gives the
+        same ones.
+    step
+        h of the predicted direction change, root-mean-square per pixel.
+    seed
+        Seed of the random directions.
+    batch
+        Lines differentiated at once, halved when they do not fit.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (image, direction): `curvature` in 1 / embedding, the inverse of the radius of the circle that fits best;
+        `speed`, ||z'||, in embedding (per unit rms of the pixels); `turning_rate`, curvature times speed, in rad (per
+        unit rms); `predicted_angle`, turning rate times h, in rad. NaN where the embedding stands still.
+        The attribute `piecewise_linear` is 1 where all second derivatives vanish, else 0.
+
+    Raises
+    ------
+    ArgumentError
+        If there are no directions or `step` is not positive.
+    ImageError
+        If the images are not what the model takes.
+
+    References
+    ----------
+    [kim2024] measures direction change; this is its limit for small steps.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))
+    >>> model = vg.wrap(net, mean=[0.5] * 3, std=[0.5] * 3, size=4, dtype=torch.float64)
+    >>> float(vg.curvature(model, torch.full((1, 3, 4, 4), 0.5), directions=3)["curvature"].max())
+    0.0
+    """
+    watch = Stopwatch()
+    if not (np.isfinite(step) and step > 0):
+        raise ArgumentError(f"step is {step}; it must be positive.")
+    lines = Lines.make(model, images, directions, seed)
+
+    def rows(image: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+        first, second = line_derivatives(model, *lines.start(image, direction))
+        speed = first.norm(dim=1)
+        tangent = first / speed[:, None]
+        bend = second - (second * tangent).sum(1, keepdim=True) * tangent
+        return torch.stack([speed, bend.norm(dim=1) / speed.square(), second.norm(dim=1)], dim=1)
+
+    found = in_batches(rows, *lines.each(), size=batch, progress="curvature").unflatten(0, lines.shape)
+    speed, kappa, acceleration = found.unbind(-1)
+    dims, rate = ("image", "direction"), kappa * speed
+    result = measurement(
+        {
+            "curvature": Variable(dims, kappa, "1 / embedding", "curvature of the embedding's path"),
+            "speed": Variable(dims, speed, "embedding", "speed of the embedding, per unit rms of the pixels"),
+            "turning_rate": Variable(dims, rate, "rad", "turning of the embedding, per unit rms of the pixels"),
+            "predicted_angle": Variable(dims, rate * step, "rad", f"predicted direction change at a step of {step:g}"),
+        },
+        model=model,
+        seed=seed,
+        seconds=watch.seconds,
+        directions=lines.shape[1],
+        step=step,
+    )
+    still = acceleration <= 100 * torch.finfo(model.dtype).eps * speed
+    result.attrs["piecewise_linear"] = int(still.all())
+    return result
+
+
+@torch.no_grad()
+def line_derivatives(
+    model: VisionModel, start: torch.Tensor, direction: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """First and second derivative `(L,D)` of the embedding along lines `(L,3,H,W)`, forward over forward."""
+    zero = torch.zeros(len(start), device=start.device, dtype=start.dtype)
+    one = torch.ones_like(zero)
+
+    def embed(s: torch.Tensor) -> torch.Tensor:
+        return model.embed(start + s.view(-1, 1, 1, 1) * direction)
+
+    def speed(s: torch.Tensor) -> torch.Tensor:
+        return torch.func.jvp(embed, (s,), (one,))[1]
+
+    with all_derivatives():
+        return torch.func.jvp(speed, (zero,), (one,))

@@ -1,0 +1,169 @@
+"""Pictures of bending: a square or a circle of images, and the surface that their embeddings make."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .batching import in_batches
+from .errors import ArgumentError, ImageError
+from .lines import Lines
+from .measurement import Stopwatch, Variable, measurement
+from .models import VisionModel
+
+SHAPES = ("circle", "square")
+
+
+def outline(shape: str, curves: int, points: int) -> np.ndarray:
+    """Curves of the unit disc or the square [-1,1]^2, `(C,P,2)`: concentric circles, or the lines of a grid."""
+    if shape == "circle":
+        radius = np.arange(1, curves + 1) / curves
+        turn = np.linspace(0, 2 * np.pi, points)
+        return radius[:, None, None] * np.stack([np.cos(turn), np.sin(turn)], axis=-1)
+    along, across = np.meshgrid(np.linspace(-1, 1, points), np.linspace(-1, 1, curves))
+    return np.concatenate([np.stack([along, across], -1), np.stack([across, along], -1)])
+
+
+def trajectory(
+    model: VisionModel,
+    image: Any,
+    shape: str = "square",
+    epsilon: float = 0.05,
+    curves: int = 5,
+    points: int = 33,
+    directions: torch.Tensor | None = None,
+    seed: int = 0,
+    batch: int = 128,
+) -> xr.Dataset:
+    r"""Move an image in a plane of pixel space, and look at its embedding in the plane that shows most of it.
+
+    .. math:: x(a, b) = x + a\,d_1 + b\,d_2, \qquad z(a, b) = f(x(a, b)) \approx \bar z + V\,y(a, b)
+
+    d_1 and d_2 are orthogonal, of root-mean-square 1 per pixel; V holds the first two principal directions of the
+    embeddings, y their coordinates there. A network that is linear on the square turns its grid into a grid of
+    equal parallelograms; a circle becomes an ellipse.
+
+    Parameters
+    ----------
+    model
+        What embeds.
+    image
+        One image, `(1,3,H,W)` in [0,1] or `Images` of length one.
+    shape
+        `"square"`, the lines of a grid, or `"circle"`, concentric circles.
+    epsilon
+        Half the side of the square, or the radius of the circle, root-mean-square per pixel.
+    curves, points
+        Lines in each direction (or circles), and points on each.
+    directions
+        d_1 and d_2, `(2,3,H,W)`; made orthogonal and of rms 1. Random unless given.
+    seed
+        Seed of the random directions.
+    batch
+        Images embedded at once, halved when they do not fit.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (curve, point): `a`, `b` in rms per pixel, and `feature(curve, point, component)` in embedding;
+        `explained(component)`, shares of the variance of the embeddings; `nonlinear`, the share that the best affine
+        map from (a, b) leaves unexplained: 0 for a linear network. Of the two signs of a principal direction, the one
+        along which the coordinate of the same number grows is taken.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such shape, `epsilon` is not positive, or the numbers of curves and points are too small.
+    ImageError
+        If it is not one image that the model takes.
+
+    References
+    ----------
+    [kim2024] draws the movement of features in two dimensions.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))
+    >>> model = vg.wrap(net, mean=[0.5] * 3, std=[0.5] * 3, size=4)
+    >>> moved = vg.trajectory(model, torch.full((1, 3, 4, 4), 0.5), shape="circle")
+    >>> bool(moved["nonlinear"] < 1e-9), dict(moved["feature"].sizes)
+    (True, {'curve': 5, 'point': 33, 'component': 2})
+    """
+    watch = Stopwatch()
+    if shape not in SHAPES:
+        raise ArgumentError(f"There is no shape {shape!r}; choose {' or '.join(SHAPES)}.")
+    if not (np.isfinite(epsilon) and epsilon > 0):
+        raise ArgumentError(f"epsilon is {epsilon}; the {shape} must have a positive size.")
+    if curves < 1 or points < 3:
+        raise ArgumentError(f"{curves} curves of {points} points make no picture; ask for at least 1 and 3.")
+    pixels = model.pixels(image)
+    if len(pixels) != 1:
+        raise ImageError(f"trajectory() moves one image, not {len(pixels)}; choose one: images[0].")
+    if directions is not None and directions.ndim != 4:
+        raise ArgumentError(f"directions must have shape (2, 3, H, W), not {tuple(directions.shape)}.")
+    axes = Lines.make(model, pixels, 2 if directions is None else directions[None], seed).directions[0]
+    axes = _orthogonal(axes)
+    plane = epsilon * outline(shape, curves, points)
+    where = torch.from_numpy(plane).to(pixels).flatten(0, 1)
+
+    def embed(at: torch.Tensor) -> torch.Tensor:
+        return model.embed(pixels + torch.einsum("pk,kchw->pchw", at, axes)).double()
+
+    with torch.no_grad():
+        embedded = in_batches(embed, where, size=batch).cpu().numpy()
+    flat = plane.reshape(-1, 2)
+    projected, explained = _principal(embedded, flat)
+    dims = ("curve", "point")
+    return measurement(
+        {
+            "feature": Variable(
+                (*dims, "component"), projected.reshape(*plane.shape), "embedding", "principal components"
+            ),
+            "explained": Variable(("component",), explained, "1", "share of the variance of the embeddings"),
+            "nonlinear": Variable((), _nonlinear(embedded, flat), "1", "share of the variance that is not affine"),
+            "a": Variable(dims, plane[..., 0], "1", "movement along the first direction, rms per pixel"),
+            "b": Variable(dims, plane[..., 1], "1", "movement along the second direction, rms per pixel"),
+        },
+        model=model,
+        seed=seed,
+        seconds=watch.seconds,
+        shape=shape,
+        epsilon=epsilon,
+    )
+
+
+def _orthogonal(axes: torch.Tensor) -> torch.Tensor:
+    """The second direction made orthogonal to the first, both of rms 1."""
+    if len(axes) != 2:
+        raise ArgumentError(f"A plane needs two directions, not {len(axes)}.")
+    first, second = axes.double()
+    second = second - (second * first).sum() / first.square().sum() * first
+    length = second.square().mean().sqrt()
+    if float(length) < 1e-6:
+        raise ArgumentError("The two directions are parallel and span no plane; give two different ones.")
+    return torch.stack([first, second / length]).to(axes)
+
+
+def _principal(embedded: np.ndarray, plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates `(P,2)` along the first two principal directions, and their shares of the variance."""
+    centred = embedded - embedded.mean(axis=0)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    u, s2 = np.pad(u, ((0, 0), (0, 2)))[:, :2], np.pad(s, (0, 2))[:2]
+    coordinates = u * s2
+    sign = np.where((coordinates * plane).sum(axis=0) < 0, -1.0, 1.0)
+    total = float((s**2).sum())
+    return coordinates * sign, s2**2 / total if total > 0 else np.full(2, math.nan)
+
+
+def _nonlinear(embedded: np.ndarray, plane: np.ndarray) -> float:
+    """Share of the variance of the embeddings that is left after the best affine map from the plane."""
+    affine = np.column_stack([np.ones(len(plane)), plane])
+    left = embedded - affine @ np.linalg.lstsq(affine, embedded, rcond=None)[0]
+    total = float(((embedded - embedded.mean(axis=0)) ** 2).sum())
+    return float((left**2).sum()) / total if total > 0 else math.nan
