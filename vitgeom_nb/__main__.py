@@ -101,7 +101,7 @@ def show_figures(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.names or RECIPES:
         path = options.out / f"{model.name}-{name}.{options.format}"
-        RECIPES[name][1](model, images).savefig(path)
+        RECIPES[name][1](model, images).savefig(path, dpi=160)
         print(path)
     return 0
 
@@ -155,7 +155,7 @@ def parser() -> argparse.ArgumentParser:
     drawn.add_argument("--model", default="vit", help="which network (default: vit)")
     drawn.add_argument("--out", type=Path, metavar="DIR", help="folder to draw to; without it figures are listed")
     drawn.add_argument("--images", type=int, default=4, metavar="N", help="ImageNet samples to measure on (default: 4)")
-    drawn.add_argument("--format", default="png", choices=("png", "webp", "svg", "pdf"))
+    drawn.add_argument("--format", default="png", choices=("png", "jpg", "webp", "svg", "pdf"))
     drawn.add_argument("--device", help="cpu (default) or cuda")
     drawn.set_defaults(run=show_figures)
     health = commands.add_parser("doctor", help="what this installation has and lacks")
