@@ -5,7 +5,7 @@
 >>> images = vg.samples("cifar10", n=8)
 """
 
-from . import errors, figures
+from . import errors, figures, verdicts
 from .additivity import additivity
 from .boundary import fgsm_direction, fgsm_step, own_labels, travel_distance
 from .calibration import reliability, temperature
@@ -65,5 +65,6 @@ __all__ = [
     "training_history",
     "trajectory",
     "travel_distance",
+    "verdicts",
     "wrap",
 ]

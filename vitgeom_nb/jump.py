@@ -10,7 +10,7 @@ import xarray as xr
 
 from .boundary import checked, class_words, confidence_of, rank_variables, sign_gradient
 from .correlation import rank_correlation
-from .crossing import CROSSED, Search, Travel, beyond, moved, outcome_names, travel
+from .crossing import ALREADY_WRONG, CROSSED, Search, Travel, beyond, moved, outcome_names, travel
 from .directions import generator, rms
 from .errors import ArgumentError
 from .lines import embeddings_along, turning_angle
@@ -65,7 +65,7 @@ def random_jump(
     tolerance: float = 1e-4,
     clamp: bool = False,
     pictures: bool = False,
-    early_steps: int = 10,
+    early_steps: int = 5,
     early_step: float = 1e-3,
     resamples: int = 1000,
     batch: int = 250,
@@ -100,7 +100,8 @@ def random_jump(
     xarray.Dataset
         Over `image` and `path` (`"direct"`, `"jumped"`): `epsilon` from where the path starts, `outcome`,
         `label_reached` (its name: `name_reached`) as for `travel_distance`; `total`, the rms of the whole change, jump
-        included, and its `psnr` in dB, NaN unless crossed; `direction_change` in rad. Over `image`: `psnr_jump` in dB,
+        included, and its `psnr` in dB, NaN unless crossed; `direction_change` in rad, NaN where
+        the way starts wrong. Over `image`: `psnr_jump` in dB,
         `confidence`, `label` (its name: `name`); `change`, epsilon with the jump minus epsilon without, NaN unless
         both ways crossed; `bend_change`, the same of the direction change. Scalars, each with the ends `_low`, `_high`
         of a 95 % bootstrap interval: `median_change`; `median_bend_change`; for the direct path over the images that
@@ -142,7 +143,10 @@ def random_jump(
         direction = sign_gradient(model, start, labels, batch)
         ways.append(travel(model, start, direction, labels, search, title))
         ends.append(moved(start, direction, torch.nan_to_num(ways[-1].epsilon), clamp))
-        bends.append(early_bend(model, start, direction, early_steps, early_step, batch))
+        right = torch.nonzero(ways[-1].outcome != ALREADY_WRONG)[:, 0]
+        bends.append(torch.full((len(pixels),), torch.nan, dtype=pixels.dtype))
+        if len(right):
+            bends[-1][right] = early_bend(model, start[right], direction[right], early_steps, early_step, batch)
     both = Travel(*(torch.stack(parts, 1) for parts in zip(*ways, strict=True)))
     crossed = both.outcome == CROSSED
     total = torch.stack([rms((end - pixels).double()).cpu() for end in ends], 1)

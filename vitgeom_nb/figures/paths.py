@@ -89,13 +89,15 @@ def travel_distance(measurements: xr.Dataset | Iterable[xr.Dataset], bins: int =
         known = crossed | never
         means = binned_means(confidence[known], np.where(never, end, way.epsilon.values)[known], bins)
         if means:
-            ax.errorbar(*np.transpose(means)[:2], np.transpose(means)[2], color="#222222", lw=1.6, capsize=2)
+            at, mean, half = np.transpose(means)
+            ends = [np.minimum(half, 0.9 * mean), half]  # a log axis has no place for an interval that reaches zero
+            ax.errorbar(at, mean, ends, color="#222222", lw=1.6, capsize=2)
         ax.set_title(
             f"{label}, {int(known.sum())} of {len(confidence)} images\n"
             f"rank corr. {interval(whole, 'rank_correlation', '+.2f')}",
             fontsize=8.5,
         )
-        ax.set(xlabel="confidence", xlim=(0, 1.02), ylim=(0, None))
+        ax.set(xlabel="confidence", xlim=(0, 1.02), yscale="log")
         ax.label_outer()
     axes[0, 0].set_ylabel("travel distance (rms per pixel)")
     return figure
@@ -145,7 +147,7 @@ def jump_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
         both = (way.outcome == "crossed").all("path").values
         direct, jumped = (way.epsilon.sel(path=p).values[both] for p in ("direct", "jumped"))
         ax.scatter(direct, jumped, s=11, color=colour, marker=marker, alpha=0.5, lw=0)
-        ax.axline((0, 0), slope=1, color="#444444", ls="--", lw=1)
+        ax.axline((1e-3, 1e-3), (1e-2, 1e-2), color="#444444", ls="--", lw=1)
         ax.set_title(
             f"{label}, {int(both.sum())} images\nmedian change ×10³\n"
             + "{:+.2f} [{:+.2f}, {:+.2f}]".format(
@@ -153,7 +155,7 @@ def jump_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
             ),
             fontsize=8.5,
         )
-        ax.set(xlabel="ε without jump (rms)", xlim=(0, None), ylim=(0, None))
+        ax.set(xlabel="ε without jump (rms)", xscale="log", yscale="log")
         ax.label_outer()
     axes[0, 0].set_ylabel("ε after the jump (rms per pixel)")
     return figure
@@ -183,7 +185,7 @@ def bend_and_distance(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure
             f"{label}, {int((crossed | never).sum())} images\nrank corr. {interval(whole, 'bend_correlation', '+.2f')}",
             fontsize=8.5,
         )
-        ax.set(xlabel="direction change (degrees)", xlim=(0, None), ylim=(0, None))
+        ax.set(xlabel="direction change (degrees)", xlim=(0, None), yscale="log")
     axes[0, 0].set_ylabel("travel distance (rms per pixel)")
     return figure
 

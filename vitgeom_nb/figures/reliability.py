@@ -46,7 +46,7 @@ def reliability(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     tables = as_list(measurements)
     columns = min(4, len(tables))
     rows = -(-len(tables) // columns)
-    size = (2.75 * columns, 3.1 * rows)
+    size = (2.75 * columns, 3.6 * rows)
     figure, axes = subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
     for i, (ax, table) in enumerate(zip(axes.flat, tables, strict=False)):
         label, colour, _ = look(table.attrs["model"], i)

@@ -1,0 +1,52 @@
+"""What an interval says: on which side of zero a quantity lies, and whether a published sentence holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import xarray as xr
+
+SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclusive"
+
+
+def side(measurement: xr.Dataset, name: str, negative: str, positive: str, neither: str = "neither") -> str:
+    """The word for the side of zero on which the interval of a scalar lies; `neither` where it holds zero or is NaN.
+
+    Parameters
+    ----------
+    measurement
+        Has the scalars `name_low` and `name_high`.
+    name
+        The scalar in question.
+    negative, positive, neither
+        The three words.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> sure = torch.tensor([[9.0, 0.0]]).repeat(100, 1)
+    >>> table = vg.reliability(sure, torch.arange(100) % 2)
+    >>> vg.verdicts.side(table, "sece", "over-confident", "under-confident")
+    'over-confident'
+    """
+    if float(measurement[f"{name}_high"]) < 0:
+        return negative
+    return positive if float(measurement[f"{name}_low"]) > 0 else neither
+
+
+def verdict(needed: Iterable[tuple[str, str, str]]) -> str:
+    """Whether a sentence holds, from triples (word found, word that supports it, word that speaks against it).
+
+    `"supported"` if every word found is the one that supports, `"not supported"` if any speaks against, else
+    `"inconclusive"`.
+
+    Examples
+    --------
+    >>> import vitgeom_nb as vg
+    >>> vg.verdicts.verdict([("nearer", "nearer", "farther"), ("neither", "nearer", "farther")])
+    'inconclusive'
+    """
+    triples = list(needed)
+    if any(found == against for found, _, against in triples):
+        return NOT_SUPPORTED
+    return SUPPORTED if triples and all(found == wanted for found, wanted, _ in triples) else INCONCLUSIVE
