@@ -58,9 +58,10 @@ def direction_change(
     -------
     xarray.Dataset
         `angle(image, direction, step)` in rad, from 0 (straight) to pi; NaN where the embedding stands still.
-        `noise_floor(image)` in rad: the angle that rounding alone would give a straight line, measured at the
-        beginning of the first line of each image against the same network in float64. The coordinate `distance(step)`
-        is the rms change at x_k. The attribute `precision` says whether the angles mean something at this step.
+        `noise_floor(image, direction)` in rad: the angle that rounding alone would give a straight line. The
+        rounding error is measured at the beginning of the first line of each image, against the same network in
+        float64. The coordinate `distance(step)` is the rms change of the image at x_k. The attribute `precision`
+        says whether the angles mean something at this step.
 
     Raises
     ------
@@ -93,15 +94,18 @@ def direction_change(
 
     def angles(image: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
         moves = embeddings_along(model, *lines.start(image, direction), distances, batch).diff(dim=1)
-        return turning_angle(moves[:, 1:], moves[:, :-1])
+        length = moves.norm(dim=-1).median(dim=1, keepdim=True).values
+        return torch.cat([turning_angle(moves[:, 1:], moves[:, :-1]), length], dim=1)
 
-    angle = in_batches(angles, *lines.each(), size=max(1, batch // (steps + 1)), progress="direction change")
-    angle = angle.unflatten(0, lines.shape)
-    floor = noise_floor(model, lines, distances[:FLOOR_POINTS], batch)
+    found = in_batches(angles, *lines.each(), size=max(1, batch // (steps + 1)), progress="direction change")
+    angle, length = found.unflatten(0, lines.shape).split([steps - 1, 1], dim=-1)
+    floor = rounding(model, lines, distances[:FLOOR_POINTS], batch)[:, None] / length[..., 0]
     result = measurement(
         {
             "angle": Variable(("image", "direction", "step"), angle, "rad", "direction change"),
-            "noise_floor": Variable(("image",), floor, "rad", "direction change of a straight line by rounding"),
+            "noise_floor": Variable(
+                ("image", "direction"), floor, "rad", "direction change of a straight line by rounding"
+            ),
         },
         coords={
             "step": Variable(("step",), np.arange(1, steps), "1", "step k"),
@@ -119,19 +123,19 @@ def direction_change(
     return result
 
 
-def noise_floor(model: VisionModel, lines: Lines, distances: torch.Tensor, batch: int) -> torch.Tensor:
-    r"""Angle in rad `(B,)` that rounding alone gives: the second difference of the rounding error over one step.
+def rounding(model: VisionModel, lines: Lines, distances: torch.Tensor, batch: int) -> torch.Tensor:
+    r"""Rounding error `(B,)` in the second difference of an embedding; over the length of a step it is an angle.
 
-    The error is measured as float32 minus float64 along the first direction of each image, and scaled to the
-    model's own precision.
+    It is measured as float32 minus float64 along the first direction of each image, and scaled to the model's own
+    precision.
     """
     first = lines.start(torch.arange(lines.shape[0]), torch.zeros(lines.shape[0], dtype=torch.long))
     single, double = (
         embeddings_along(in_dtype(model, dtype), *first, distances, batch).double()
         for dtype in (torch.float32, torch.float64)
     )
-    error = (single - double).diff(n=2, dim=1).norm(dim=-1) / double.diff(dim=1)[:, 1:].norm(dim=-1)
-    return error.square().mean(1).sqrt() * (torch.finfo(model.dtype).eps / torch.finfo(torch.float32).eps)
+    error = (single - double).diff(n=2, dim=1).norm(dim=-1).square().mean(1).sqrt()
+    return error * (torch.finfo(model.dtype).eps / torch.finfo(torch.float32).eps)
 
 
 def verdict_on_precision(floor: torch.Tensor, angle: torch.Tensor, dtype: str) -> str:
