@@ -99,14 +99,14 @@ def test_chapter_says_what_it_checked(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", chapters())
-def test_page_asks_no_other_site_for_anything_but_its_formula_renderer(name: str) -> None:
+def test_page_asks_no_other_site_for_anything(name: str) -> None:
     whole = page(PAGES / f"{name}.html")
     asked = [tag["src"] for tag in whole.select("script[src], img[src], iframe[src]")]
-    asked += [
-        tag["href"] for tag in whole.select("link[rel~=stylesheet], link[rel~=preload], link[rel~=modulepreload]")
-    ]
-    outside = [address for address in asked if urlsplit(address).netloc]
-    assert [address for address in outside if "mathjax" not in address] == []
+    asked += [tag["href"] for tag in whole.select("link[rel~=stylesheet], link[rel~=preload], link[rel~=icon]")]
+    assert [address for address in asked if urlsplit(address).netloc] == []
+    base = PAGES / f"{name}.html"
+    local = [address for address in asked if not address.startswith("data:")]
+    assert [address for address in local if not local_target(base, address)[0].is_file()] == []
 
 
 def test_front_page_leads_to_the_book() -> None:

@@ -87,7 +87,7 @@ def by_hand(red: Any, green: Any) -> xr.Dataset:
     -------
     xarray.Dataset
         `embedding(image, component)`, `slope(image, component)` (df_1/dr and df_2/dg), `singular_value(image, rank)`:
-        a mean over 16 pixels turns a slope a into a singular value |a| / 4; `stable_rank(image)`,
+        a mean over 16 pixels turns a slope `a` into a singular value `|a| / 4`; `stable_rank(image)`,
         `distance(image)`, the Euclidean norm of the smallest change of the picture that reaches another region,
         and `label(image)`.
 
