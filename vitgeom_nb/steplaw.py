@@ -113,15 +113,12 @@ def step_law(
     floor = math.sqrt(6) * _rounding(model, lines)[:, None, None] / moved
     floor = np.nanmedian(floor.reshape(-1, len(sizes)), axis=0)
     typical = _typical(angle)
-    fitted = (typical < SMALL) & (typical > CLEAR * floor)
+    fitted = _fits(typical, floor)
     generator = np.random.default_rng(seed)
-    replicates = np.array(
-        [
-            _exponents(_typical(angle[generator.integers(0, len(angle), len(angle))]), sizes, fitted)
-            for _ in range(resamples)
-        ]
-    ).reshape(resamples, len(STATISTICS))
-    low, high = np.quantile(replicates, [0.025, 0.975], axis=0)
+    drawn = (_typical(angle[generator.integers(0, len(angle), len(angle))]) for _ in range(resamples))
+    # a resample may hold no kink at the shortest steps: what it has there is rounding, not an angle
+    replicates = [_exponents(values, sizes, fitted & _fits(values, floor)) for values in drawn]
+    low, high = _quantiles(np.array(replicates))
     by = ("statistic", "step_size")
     return measurement(
         {
@@ -162,10 +159,23 @@ def _typical(angle: np.ndarray) -> np.ndarray:
     return np.stack([np.nanmedian(flat, axis=0), np.sqrt(np.nanmean(flat**2, axis=0))])
 
 
+def _fits(typical: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    return (typical < SMALL) & (typical > CLEAR * floor)
+
+
 def _exponents(typical: np.ndarray, sizes: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    """Slope of log angle against log step for each statistic, over the fitted steps."""
-    found = []
-    for values, use in zip(typical, fitted, strict=True):
-        enough = use.sum() >= 3 and (values[use] > 0).all()
-        found.append(np.polyfit(np.log(sizes[use]), np.log(values[use]), 1)[0] if enough else np.nan)
-    return np.array(found)
+    """Slope of log angle against log step for each statistic over the fitted steps; NaN for fewer than three."""
+    return np.array(
+        [
+            np.polyfit(np.log(sizes[use]), np.log(values[use]), 1)[0] if use.sum() >= 3 else np.nan
+            for values, use in zip(typical, fitted, strict=True)
+        ]
+    )
+
+
+def _quantiles(replicates: np.ndarray) -> np.ndarray:
+    """Ends of the 95 % intervals `(2,statistic)`; NaN where most resamples allow no fit."""
+    low_high = np.full((2, replicates.shape[1]), np.nan)
+    usable = np.isfinite(replicates).mean(axis=0) > 0.5
+    low_high[:, usable] = np.nanquantile(replicates[:, usable], [0.025, 0.975], axis=0)
+    return low_high

@@ -1,0 +1,108 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import vitgeom_nb as vg
+from vitgeom_nb.errors import ArgumentError
+
+
+class Circle(torch.nn.Module):
+    """The unit circle, once round as u = w . x grows by 2 pi."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("w", torch.randn(48, generator=torch.Generator().manual_seed(3)) / 10)
+
+    def forward(self, x):
+        u = x.flatten(1) @ self.w
+        return torch.stack([torch.cos(u), torch.sin(u)], dim=1)
+
+
+class Kinks(torch.nn.Module):
+    """A path that turns a little, at random, at 20,000 kinks spread evenly along u = w . x."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.register_buffer("w", torch.randn(48, generator=generator) / 10)
+        self.register_buffer("at", torch.linspace(-4, 4, 20_000) + 1e-3 * torch.randn(20_000, generator=generator))
+        self.register_buffer("turn", torch.randn(20_000, 12, generator=generator) / 400)
+        self.register_buffer("drift", torch.ones(12))
+
+    def forward(self, x):
+        u = (x.flatten(1) @ self.w)[:, None]
+        return u * self.drift + torch.relu(u - self.at) @ self.turn
+
+
+def wrapped(net, dtype=torch.float32):
+    return vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=4, dtype=dtype)
+
+
+@pytest.fixture
+def images():
+    return torch.rand(6, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_smooth_path_turns_by_an_angle_that_grows_like_the_step(images):
+    model = wrapped(Circle())
+    law = vg.step_law(model, images, directions=4, resamples=50)
+    directions = vg.lines.Lines.make(model, images, 4, seed=0).directions.flatten(2)[0].double()
+    expected = (directions @ model.module.w.double()).abs().numpy()[:, None] * law["step_size"].values
+    np.testing.assert_allclose(law["angle"], np.broadcast_to(expected, (6, 4, 11)), rtol=1e-5, atol=2e-9)
+    assert bool(law["fitted"].all())
+    np.testing.assert_allclose(law["exponent"], 1, atol=1e-3)
+    np.testing.assert_allclose([law["exponent_low"], law["exponent_high"]], 1, atol=1e-3)
+
+
+def test_a_path_of_kinks_turns_by_an_angle_that_grows_like_the_root_of_the_step(images):
+    law = vg.step_law(wrapped(Kinks()), images, steps=np.geomspace(1e-4, 1e-1, 7), directions=8, resamples=200)
+    rms = law.sel(statistic="rms")
+    assert float(rms["exponent"]) == pytest.approx(0.5, abs=0.05)
+    assert float(rms["exponent_low"]) < float(rms["exponent"]) < float(rms["exponent_high"])
+    assert float(rms["exponent_high"]) < 0.75
+    # the shortest steps mostly cross no kink: the median does not see the law there
+    median = law["typical"].sel(statistic="median").values
+    assert median[0] < 0.01 * float(rms["typical"][0])
+    assert not bool(law["fitted"].sel(statistic="median")[0])
+
+
+def test_statistics_are_those_of_the_angles(images):
+    law = vg.step_law(wrapped(Kinks()), images, directions=3, resamples=10)
+    angle = law["angle"].values.reshape(-1, 11)
+    np.testing.assert_allclose(law["typical"].sel(statistic="median"), np.median(angle, axis=0))
+    np.testing.assert_allclose(law["typical"].sel(statistic="rms"), np.sqrt((angle**2).mean(axis=0)))
+    use = law["fitted"].sel(statistic="rms").values
+    assert (law["typical"].sel(statistic="rms").values[use] < math.pi / 6).all()
+    slope = np.polyfit(np.log(law["step_size"].values[use]), np.log(law["typical"].sel(statistic="rms").values[use]), 1)
+    assert float(law["exponent"].sel(statistic="rms")) == pytest.approx(slope[0])
+
+
+def test_it_computes_in_float64_whatever_the_model(images):
+    low, high = (
+        vg.step_law(wrapped(Circle(), dtype), images, directions=2) for dtype in (torch.float32, torch.float64)
+    )
+    assert low.attrs["dtype"] == high.attrs["dtype"] == "float64"
+    np.testing.assert_allclose(low["angle"], high["angle"], rtol=1e-4)  # directions were rounded to float32
+    assert float(low["noise_floor"][0]) < 1e-6
+
+
+def test_a_linear_network_has_no_exponent(images):
+    torch.manual_seed(0)
+    law = vg.step_law(wrapped(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))), images, resamples=10)
+    assert not bool(law["fitted"].any())
+    assert bool(law["exponent"].isnull().all())
+
+
+def test_seed_and_file(images, tmp_path):
+    model = wrapped(Kinks())
+    a, b = (vg.step_law(model, images[:3], directions=2, resamples=20, seed=s) for s in (0, 0))
+    np.testing.assert_array_equal(a["exponent_low"], b["exponent_low"])
+    assert vg.open_measurement(vg.save_measurement(a, tmp_path / "law.nc")).identical(a)
+
+
+@pytest.mark.parametrize("steps", [[1e-3, 1e-2], [1e-2, 1e-3, 1e-4], [0, 1e-3, 1e-2], [1e-3, 1e-2, math.inf]])
+def test_unusable_steps_are_one_clear_sentence(images, steps):
+    with pytest.raises(ArgumentError, match="increasing order"):
+        vg.step_law(wrapped(Circle()), images, steps=steps)

@@ -1,0 +1,34 @@
+"""The figure of how accuracy and direction change evolve during training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from .style import as_list, look, subplots
+
+
+def training_history(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
+    """Accuracy with its interval and median direction change with its quartiles, against epochs of training."""
+    each = as_list(measurements)
+    figure, (left, right) = subplots(1, 2, figsize=(9, 3.6), sharex=True)
+    for i, history in enumerate(each):
+        label, colour, marker = look(history.attrs["model"], i)
+        epoch = history["epoch"].values
+        for panel, name, scale in ((left, "top1", 100), (right, "direction_change", 180 / np.pi)):
+            low, high = scale * history[f"{name}_low"].values, scale * history[f"{name}_high"].values
+            panel.fill_between(epoch, low, high, color=colour, alpha=0.15, linewidth=0)
+            panel.plot(epoch, scale * history[name].values, f"{marker}-", color=colour, label=label)
+    ticks = sorted({float(e) for history in each for e in history["epoch"].values})
+    for panel in (left, right):
+        panel.set_xscale("symlog", linthresh=1, linscale=0.5)
+        panel.set_xticks(ticks, [f"{e:g}" for e in ticks])
+        panel.minorticks_off()
+        panel.set_xlabel("epochs of training")
+    left.set(ylabel="top-1 accuracy (%)", title="Accuracy and its 95 % interval", ylim=(0, None))
+    right.set(ylabel="direction change (degrees)", title="Direction change: median and quartiles", yscale="log")
+    left.legend()
+    return figure
