@@ -9,12 +9,12 @@ from typing import Any
 import torch
 import xarray as xr
 from torch import nn
-from tqdm.auto import tqdm
 
 from .errors import ArgumentError, ModelError
 from .lines import Lines, in_dtype, turning_angle
 from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
+from .progress import tqdm
 
 KINDS = ("convolution", "linear", "pooling", "normalisation", "activation", "attention", "other")
 _BY_TYPE: tuple[tuple[str, tuple[type, ...]], ...] = (
