@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+import xarray as xr
 from matplotlib.figure import Figure
 
 from . import figures
@@ -26,6 +27,7 @@ from .matching import match
 from .measurement import package_version
 from .models import VisionModel, load, models, tier
 from .steps import step_response
+from .trajectory import trajectory
 from .zoo import weights
 
 SHOWN = ("torch", "torchvision", "timm", "numpy", "xarray", "matplotlib", "foolbox")
@@ -54,7 +56,11 @@ RECIPES: dict[str, tuple[str, Callable[[VisionModel, Images], Figure]]] = {
     ),
     "direction-change": (
         "angles at which the embedding turns along straight lines of images",
-        lambda model, images: figures.direction_change(direction_change(model, images, directions=50)),
+        lambda model, images: figures.direction_change(direction_change(model, images, directions=20)),
+    ),
+    "trajectory": (
+        "the embedding of a square of images around the first image, in its principal plane",
+        lambda model, images: figures.trajectory(trajectory(model, images[0])),
     ),
     "reliability": (
         "confidence against accuracy, from the recorded predictions",
@@ -67,7 +73,7 @@ RECIPES: dict[str, tuple[str, Callable[[VisionModel, Images], Figure]]] = {
 }
 
 
-def _recorded_reliability(model: VisionModel):
+def _recorded_reliability(model: VisionModel) -> xr.Dataset:
     recorded = recorded_predictions(model.name)
     return reliability(recorded.logits, recorded.labels, name=model.name)
 
