@@ -23,14 +23,16 @@ def trajectory(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     figure, axes = subplots(1, 1 + len(each), figsize=(2.5 * (1 + len(each)), 2.9), squeeze=False)
     start, *panels = axes[0]
     _curves(start, each[0]["a"].values, each[0]["b"].values)
-    start.set(xlabel="$a$ (rms per pixel)", ylabel="$b$ (rms per pixel)", title="image", aspect="equal")
+    end = float(np.abs(each[0]["a"]).max())
+    start.set(xlabel="$a$ (rms per pixel)", ylabel="$b$ (rms per pixel)", title="images", aspect="equal")
+    start.set(xticks=(-end, 0, end), yticks=(-end, 0, end))
     for i, (panel, moved) in enumerate(zip(panels, each, strict=True)):
         feature, explained = moved["feature"].values, 100 * moved["explained"].values
         _curves(panel, feature[..., 0], feature[..., 1])
         panel.set(
             xlabel=f"component 1 ({explained[0]:.0f} %)",
             ylabel=f"component 2 ({explained[1]:.0f} %)",
-            title=f"{look(moved.attrs['model'], i)[0]}: {100 * float(moved['nonlinear']):.2g} % not affine",
+            title=f"{look(moved.attrs['model'], i)[0]}\n{100 * float(moved['nonlinear']):.2g} % not affine",
             aspect="equal",
         )
         panel.set_xticks([])
@@ -142,7 +144,7 @@ def curvature(
 
 
 def additivity(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
-    """Additivity residual and bend of every component, by kind: medians over images and directions, one mark a layer."""
+    """Additivity residual and bend of every component, by kind: one mark a layer, the median over its lines."""
     each = as_list(measurements)
     present = [kind for kind in KINDS if any(bool((m["kind"] == kind).any()) for m in each)]
     figure, panels = subplots(1, 2, figsize=(10, 4), sharex=True)
