@@ -43,7 +43,7 @@ def test_tangent_step_is_null_and_points_inward() -> None:
     draw = torch.Generator().manual_seed(0)
     J = torch.randn(4, 30, generator=draw, dtype=torch.float64)
     x = torch.rand(30, generator=draw, dtype=torch.float64).round()
-    step = tangent(J, x, torch.rand(30, generator=draw, dtype=torch.float64) - x)
+    step = tangent(J, x, torch.rand(30, generator=draw, dtype=torch.float64) - x).step
     assert (J @ step).norm() < 1e-12 * step.norm()
     assert (step[x == 0] >= 0).all()
     assert (step[x == 1] <= 0).all()
@@ -73,10 +73,27 @@ def test_curved_walk_holds_the_embedding_and_reports_itself(smooth: vg.VisionMod
     assert np.isinf(walk.psnr_start.isel(step=0)).all()
 
 
-def test_a_correction_that_is_cut_short_shows_as_failure(smooth: vg.VisionModel) -> None:
-    walk = vg.fibre_walk(smooth, *pairs(low=0.0, high=1.0), steps=1, max_evaluations=1)
-    assert walk.failed.isel(step=1).any()
-    assert (walk.evaluations == 1 + smooth.dim).all()
+def test_each_step_costs_a_jacobian_and_its_corrections(affine: vg.VisionModel, smooth: vg.VisionModel) -> None:
+    assert (vg.fibre_walk(affine, *pairs(), steps=3).evaluations == 3 * (affine.dim + 1)).all()
+    assert (vg.fibre_walk(smooth, *pairs(), steps=3).evaluations > 3 * (smooth.dim + 1)).all()
+
+
+class Cliff(torch.nn.Module):
+    """An embedding that jumps wherever blue rises at all, though its Jacobian says that it does not care."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        red, blue = x[:, 0].mean((1, 2)), x[:, 2].mean((1, 2))
+        return torch.stack([red, red**2 + (blue > 0.2).to(x.dtype)], dim=1)
+
+
+def test_a_walk_that_cannot_hold_the_embedding_fails_openly() -> None:
+    cliff = wrap_raw(Cliff(), 4, name="cliff", dtype=torch.float64)
+    start = torch.full((1, 3, 4, 4), 0.2, dtype=torch.float64)
+    toward = start.clone()
+    toward[:, 2] = 0.9
+    walk = vg.fibre_walk(cliff, start, toward, steps=2)
+    assert walk.failed.isel(step=1).all()
+    assert (walk.drift.isel(step=1) > 1).all()
 
 
 def test_linear_homotopy_walks_the_least_norm_line(affine: vg.VisionModel) -> None:
@@ -121,7 +138,7 @@ def test_bad_input_names_the_fix(affine: vg.VisionModel) -> None:
             function(affine, start, start)
         with pytest.raises(ArgumentError, match="steps is 0; a path needs at least one"):
             function(affine, start, toward, steps=0)
-        with pytest.raises(ArgumentError, match="max_evaluations is 0; allow at least one"):
-            function(affine, start, toward, max_evaluations=0)
+    with pytest.raises(ArgumentError, match="max_evaluations is 0; allow at least one"):
+        vg.homotopy(affine, start, toward, max_evaluations=0)
     with pytest.raises(ArgumentError, match="residual is -1; ask for a positive one"):
         vg.homotopy(affine, start, toward, residual=-1)
