@@ -215,6 +215,9 @@ def test_rank_correlation_against_scipy(seed):
     b[3] = math.nan
     assert rank_correlation(a, b)[0] == pytest.approx(spearmanr(np.delete(a, 3), np.delete(b, 3)).statistic, abs=1e-12)
     assert all(map(math.isnan, rank_correlation([1.0, 2.0], [1.0, 2.0])))
+    rho, *ends = rank_correlation([1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 1.0, 3.0, 4.0, 5.0])
+    assert rho == pytest.approx(0.9)
+    assert all(map(math.isnan, ends))  # five pairs determine no interval
     assert math.isnan(rank_correlation([1.0, 1.0, 1.0], [1.0, 2.0, 3.0])[0])
     with pytest.raises(ArgumentError, match="one length"):
         rank_correlation([1.0], [1.0, 2.0])

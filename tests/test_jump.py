@@ -58,6 +58,8 @@ def test_total_change_and_paired_change():
     np.testing.assert_allclose(ways.change[both], change[both], atol=1e-12)
     assert np.isnan(ways.change[~both]).all()
     assert 0 < both.sum() < 40
+    np.testing.assert_allclose(ways.bend_change, ways.direction_change.diff("path").squeeze(), atol=1e-12)
+    assert float(ways.median_bend_change) == pytest.approx(float(np.nanmedian(ways.bend_change)), abs=1e-12)
     assert float(ways.median_change) == pytest.approx(float(np.median(change[both])), abs=1e-12)
     assert float(ways.median_change_low) <= float(ways.median_change) <= float(ways.median_change_high)
 
@@ -68,7 +70,10 @@ def test_a_linear_network_bends_nowhere_and_the_jump_moves_the_boundary_as_compu
     model, x = linear(weights), pixels(25)
     labels = vg.own_labels(model, x)
     ways = vg.random_jump(model, x, labels, epsilon_max=2.0, grid=500, tolerance=1e-9)
-    np.testing.assert_allclose(ways.direction_change, 0, atol=1e-6)
+    bend, right = ways.direction_change.values, ways.outcome.values != "already wrong"
+    np.testing.assert_allclose(bend[right], 0, atol=1e-6)
+    assert np.isnan(bend[~right]).all()
+    assert not right.all()
     w = weights[0].double() - weights[1].double()
     signed = torch.where(labels == 0, 1.0, -1.0) * ((x + 0.05 * jump_noise(x, 0)).flatten(1) @ w)
     ok = (signed > 0).numpy()
@@ -117,3 +122,6 @@ def test_median_interval():
     half = 1.96 * math.sqrt(math.pi / 2) / 20  # of the median of 400 normal numbers
     assert (high - low) / 2 == pytest.approx(half, rel=0.25)
     assert all(map(math.isnan, median_interval(torch.tensor([math.nan]), 10, 0)))
+    median, *ends = median_interval(torch.tensor([1.0, 2.0, 9.0, 3.0, math.nan]), 10, 0)
+    assert median == 2.5
+    assert all(map(math.isnan, ends))  # four values determine no interval

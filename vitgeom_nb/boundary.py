@@ -54,6 +54,18 @@ def sign_gradient(model: VisionModel, pixels: torch.Tensor, labels: torch.Tensor
         return in_batches(direction, pixels, labels.to(pixels.device), size=batch)
 
 
+def direction_where_right(
+    model: VisionModel, start: torch.Tensor, labels: torch.Tensor, batch: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`sign_gradient` of the images that start right (zero for the others, which go nowhere), and their numbers."""
+    right = torch.nonzero(_labels_at(model, start, batch) == labels)[:, 0]
+    direction = torch.zeros_like(start)
+    if len(right):
+        at = right.to(start.device)
+        direction[at] = sign_gradient(model, start[at], labels[right], batch)
+    return direction, right
+
+
 def fgsm_direction(model: VisionModel, images: Any, labels: Any = None, batch: int = 128) -> torch.Tensor:
     r"""Sign of the input gradient of cross-entropy, the direction of the fast gradient sign method.
 
@@ -255,7 +267,7 @@ def travel_distance(
     clock = Stopwatch()
     search = Search.make(epsilon_max, grid, tolerance, clamp, batch)
     pixels, labels = checked(model, images, labels)
-    direction = sign_gradient(model, pixels, labels, batch)
+    direction, _ = direction_where_right(model, pixels, labels, batch)
     way = travel(model, pixels, direction, labels, search, "travel distance")
     confidence = confidence_of(model, pixels, batch)
     there = moved(pixels, direction, torch.nan_to_num(way.epsilon), clamp)

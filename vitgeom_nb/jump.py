@@ -8,9 +8,9 @@ from typing import Any
 import torch
 import xarray as xr
 
-from .boundary import checked, class_words, confidence_of, rank_variables, sign_gradient
-from .correlation import rank_correlation
-from .crossing import ALREADY_WRONG, CROSSED, Search, Travel, beyond, moved, outcome_names, travel
+from .boundary import checked, class_words, confidence_of, direction_where_right, rank_variables
+from .correlation import FEWEST, rank_correlation
+from .crossing import CROSSED, Search, Travel, beyond, moved, outcome_names, travel
 from .directions import generator, rms
 from .errors import ArgumentError
 from .lines import embeddings_along, turning_angle
@@ -140,10 +140,9 @@ def random_jump(
     landed = moved(pixels, jump_noise(pixels, seed), torch.full((len(pixels),), size), clamp)
     ends, ways, bends = [], [], []
     for start, title in ((pixels, "travel distance"), (landed, "travel distance after the jump")):
-        direction = sign_gradient(model, start, labels, batch)
+        direction, right = direction_where_right(model, start, labels, batch)
         ways.append(travel(model, start, direction, labels, search, title))
         ends.append(moved(start, direction, torch.nan_to_num(ways[-1].epsilon), clamp))
-        right = torch.nonzero(ways[-1].outcome != ALREADY_WRONG)[:, 0]
         bends.append(torch.full((len(pixels),), torch.nan, dtype=pixels.dtype))
         if len(right):
             bends[-1][right] = early_bend(model, start[right], direction[right], early_steps, early_step, batch)
@@ -186,10 +185,13 @@ def random_jump(
 
 
 def median_interval(values: torch.Tensor, resamples: int, seed: int) -> tuple[float, float, float]:
-    """Median of the values that are not NaN, and the ends of its 95 % percentile bootstrap interval."""
+    """Median of the values that are not NaN, and the ends of its 95 % percentile bootstrap interval.
+
+    The ends are NaN with fewer than six values, whose range holds the median with less than 95 %.
+    """
     known = values[~values.isnan()]
-    if not len(known):
-        return float("nan"), float("nan"), float("nan")
+    if len(known) < FEWEST:
+        return (float(known.quantile(0.5)) if len(known) else float("nan")), float("nan"), float("nan")
     drawn = known[torch.randint(len(known), (resamples, len(known)), generator=generator(seed))]
     levels = torch.tensor([0.025, 0.975], dtype=known.dtype)
     low, high = torch.quantile(drawn.quantile(0.5, dim=1), levels).tolist()

@@ -9,7 +9,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .reliability import interval, settings
+from ..summary import interval
+from .reliability import settings
 from .style import as_list, look, show_image, show_signed, subplots
 
 FEWEST = 3  # images in a confidence bin whose mean is drawn
@@ -149,10 +150,7 @@ def jump_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
         ax.scatter(direct, jumped, s=11, color=colour, marker=marker, alpha=0.5, lw=0)
         ax.axline((1e-3, 1e-3), (1e-2, 1e-2), color="#444444", ls="--", lw=1)
         ax.set_title(
-            f"{label}, {int(both.sum())} images\nmedian change ×10³\n"
-            + "{:+.2f} [{:+.2f}, {:+.2f}]".format(
-                *(1e3 * float(way[f"median_change{end}"]) for end in ("", "_low", "_high"))
-            ),
+            f"{label}, {int(both.sum())} images\nmedian change, 10⁻³\n{interval(way, 'median_change', '+.2f', 1e3)}",
             fontsize=8.5,
         )
         ax.set(xlabel="ε without jump (rms)", xscale="log", yscale="log")

@@ -9,15 +9,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from ..summary import interval
 from .style import as_list, look, subplots
 
 FAINTEST = 0.12  # opacity of a bin that holds almost nothing
-
-
-def interval(measurement: xr.Dataset, name: str, form: str = ".3f") -> str:
-    """A scalar of a measurement with its interval: `0.031 [0.024, 0.038]`."""
-    value, low, high = (float(measurement[key]) for key in (name, f"{name}_low", f"{name}_high"))
-    return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def reliability(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
@@ -96,7 +91,7 @@ def calibration_errors(groups: Mapping[str, xr.Dataset | Iterable[xr.Dataset]]) 
     filled = {name: as_list(tables) for name, tables in groups.items()}
     networks = list(dict.fromkeys(t.attrs["model"] for tables in filled.values() for t in tables))
     figure, axes = subplots(1, 2, figsize=(8.4, 0.9 + 0.62 * len(networks)), sharey=True)
-    titles = (("ece", "expected calibration error"), ("sece", "signed calibration error"))
+    titles = (("ece", "expected calibration error"), ("sece", "signed calibration error (negative: over-confident)"))
     for ax, (key, title) in zip(axes, titles, strict=True):
         for g, (group, tables) in enumerate(filled.items()):
             shift = 0.26 * (g - (len(filled) - 1) / 2)
@@ -110,12 +105,10 @@ def calibration_errors(groups: Mapping[str, xr.Dataset | Iterable[xr.Dataset]]) 
             ax.plot([], [], "o", color="#444444", mfc="#444444" if g == 0 else "white", label=group)
         ax.axvline(0, color="#444444", lw=1)
         ax.set_xlabel(title)
-    axes[1].set_title("over-confident  ←  0  →  under-confident", fontsize=9)
     axes[0].set_yticks(range(len(networks)), [look(n, i)[0] for i, n in enumerate(networks)])
     axes[0].set_ylim(len(networks) - 0.5, -0.5)
-    axes[0].set_xlim(left=0)
     if len(filled) > 1:
-        axes[0].legend(loc="best")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(filled))
     return figure
 
 
