@@ -8,7 +8,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 TEXTS := $(wildcard book/*.md)
 NOTEBOOKS := $(TEXTS:.md=.ipynb)
-TESTED := _build/tested
+TESTED := _executed
 BOOK := $(BIN)/jupyter-book build -W -n --keep-going --all
 QUIET := TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1
 # tests run side by side: one thread each, or they would fight for the cores
@@ -60,7 +60,7 @@ zoo: $(VENV)/.book ## train the four embedded networks (EPOCHS=...) and write th
 	$(BIN)/python -m vitgeom_nb.zoo.ship
 
 clean: ## remove the built book
-	rm -rf _build
+	rm -rf _build $(TESTED)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
