@@ -212,9 +212,10 @@ def singular_spectrum(
     Returns
     -------
     xarray.Dataset
-        `singular_value(image, rank)`, `stable_rank(image)`, `frobenius(image)` = ||J||_F, `numerical_rank(image)`,
+        `singular_value(image, rank)`, `energy(image, rank)`, the share of ||J||_F^2 up to there, `stable_rank(image)`,
+        `frobenius(image)` = ||J||_F, `numerical_rank(image)`,
         `null_by_counting` and `null_dimensions(image)`; with `vectors`, `right_vector(image, rank, channel, y, x)`
-        and `left_vector(image, rank, component)`, right ones NaN where the value is null. `rank` counts from 1.
+        and `left_vector(image, rank, component)`, right ones NaN where the value is null, and `pixels`, the images.
 
     Raises
     ------
@@ -258,7 +259,9 @@ def singular_spectrum(
             left.append(parts.left.T[:k].to(model.dtype))
     all_values = torch.stack(values)
     rank = torch.tensor(ranks)
+    shares = all_values.square().cumsum(1) / all_values.square().sum(1, keepdim=True)
     out = {
+        "energy": Variable(("image", "rank"), shares[:, :k], "1", "share of ||J||_F^2 in the singular values so far"),
         "singular_value": Variable(("image", "rank"), all_values[:, :k], "1", "singular value of the Jacobian"),
         "stable_rank": Variable(("image",), stable, "1", "stable rank"),
         "frobenius": Variable(("image",), all_values.norm(dim=1), "1", "Frobenius norm of the Jacobian"),
@@ -270,6 +273,7 @@ def singular_spectrum(
         out["right_vector"] = Variable(
             ("image", "rank", "channel", "y", "x"), torch.stack(right), "1", "right singular vector"
         )
+        out["pixels"] = Variable(("image", "channel", "y", "x"), pixels, "1", "the image")
         out["left_vector"] = Variable(("image", "rank", "component"), torch.stack(left), "1", "left singular vector")
     return measurement(
         out,

@@ -35,10 +35,10 @@ def lldlc(
     model: VisionModel,
     images: Any,
     directions: Sequence[str] = KINDS,
-    radii: Sequence[float] = RADII,
+    radii: Sequence[float] = RADII[::2],
     seed: int = 0,
     targets: Any = None,
-    count: int = 32,
+    count: int = 16,
     tolerance: float = TOLERANCE,
 ) -> xr.Dataset:
     r"""Local directional Lipschitz constants of the embedding: how far it moves per unit of pixel change.

@@ -1,0 +1,92 @@
+"""Figures of local directional Lipschitz constants and of the law behind their ratio."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from .spectra import band, shade_rounding
+from .style import as_list, look, subplots
+
+SIDES = (32, 64, 224, 384)
+
+
+def lldlc(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
+    """Constants against radius for every kind of direction: median and quartiles over images and directions.
+
+    The thin lines are the largest singular value and the distance at which the match lies, medians over images; grey
+    is what rounding alone may contribute.
+    """
+    each = as_list(measurements)
+    figure, axes = subplots(1, len(each), figsize=(3 * len(each) + 0.6, 3.6), sharey=True, squeeze=False)
+    for i, (data, axis) in enumerate(zip(each, axes[0], strict=True)):
+        for kind in data.kind.values:
+            values = data.lldlc.sel(kind=kind).values.reshape(-1, data.sizes["radius"])
+            band(axis, data.radius.values, np.maximum(values, 1e-12), kind)
+        axis.axhline(float(data.top_singular_value.median()), color="#444444", linewidth=0.8, label="$s_1$")
+        if "match_distance" in data:
+            axis.axvline(
+                float(data.match_distance.median()), color="#D55E00", linewidth=0.8, label="distance to the match"
+            )
+        floor = float(data.rounding.median()) / data.radius.values
+        shade_rounding(axis, data, floor)
+        axis.set(
+            ylim=(floor[-1] * 10, None),
+            xscale="log",
+            yscale="log",
+            xlabel=r"radius $r$ [pixel values]",
+            title=look(data.attrs["model"], i)[0],
+        )
+    axes[0, 0].set_ylabel(r"$L(x; v, r) = \|f(x + rv) - f(x)\| / r$")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=7)
+    return figure
+
+
+def lipschitz_ratio(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
+    """Left: ratio of top to random constants, measured against sqrt(n / stable rank); right: the law over input sizes.
+
+    Measured is the limit of small radii; bars are two standard errors, from the finite number of random directions. On
+    the right each line keeps the median stable rank of a network and changes only the number of pixels; its filled
+    point is the size at which the network was measured.
+    """
+    each = as_list(measurements)
+    figure, (left, right) = subplots(1, 2, figsize=(9, 3.9))
+    ends = []
+    for i, data in enumerate(each):
+        label, colour, marker = look(data.attrs["model"], i)
+        measured, predicted = data.limit_ratio.values, data.predicted_ratio.values
+        bars = 2 * data.ratio_error.values * measured
+        left.errorbar(predicted, measured, bars, fmt=marker, color=colour, markersize=6, capsize=2, label=label)
+        ends += [*(measured - bars), *(measured + bars), *predicted]
+        n = json.loads(data.attrs["parameters"])["pixels"]
+        stable = float(data.stable_rank.median())
+        sides = np.array(sorted({*SIDES, round((n / 3) ** 0.5)}))
+        right.plot(sides, np.sqrt(3 * sides**2 / stable), color=colour, marker=marker, markerfacecolor="white")
+        right.plot((n / 3) ** 0.5, float(np.sqrt(n / stable)), marker, color=colour, markersize=7)
+    span = np.array([0.9 * min(ends), 1.1 * max(ends)])
+    left.plot(span, span, color="#444444", linewidth=1, label="measured = predicted")
+    left.set(
+        xlim=span,
+        ylim=span,
+        aspect="equal",
+        xlabel=r"predicted $\sqrt{n / \mathrm{stable\ rank}}$",
+        ylabel="measured $L$(top) / rms of $L$(random), $r \\to 0$",
+        title="One point an image",
+    )
+    left.legend()
+    right.axhline(100, color="#444444", linewidth=1, linestyle="--")
+    right.annotate("two orders of magnitude", (SIDES[0], 100), xytext=(0, 3), textcoords="offset points", fontsize=9)
+    right.set(
+        xscale="log",
+        yscale="log",
+        xlabel="side of the image [pixels]",
+        ylabel=r"$\sqrt{n / \mathrm{stable\ rank}}$",
+        title="The same stable rank at other sizes",
+    )
+    right.set_xticks(SIDES, [str(side) for side in SIDES])
+    right.minorticks_off()
+    return figure

@@ -1,0 +1,120 @@
+"""Figures of the singular spectrum of the Jacobian and of steps into its null and normal spaces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .style import as_list, look, show_image, show_signed, subplots
+
+# kind of direction -> label, colour, marker, line style; told apart without colour by the last two
+KIND_LOOKS = {
+    "random": ("random", "#444444", "o", "-"),
+    "normal": ("normal space", "#AA4499", "^", "--"),
+    "top": ("top, $\\pm v_1$", "#AA4499", "^", "--"),
+    "matching": ("matching", "#D55E00", "D", "-."),
+    "null": ("null space", "#009E73", "s", ":"),
+}
+
+
+def band(axes: Axes, x: np.ndarray, values: np.ndarray, kind: str) -> None:
+    """Median and quartiles over the rows of `values` `(samples, len(x))`, NaN left out, in the look of a kind."""
+    label, colour, marker, dashes = KIND_LOOKS[kind]
+    values = values[~np.isnan(values).all(1)]
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
+    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(x, middle, dashes, color=colour, marker=marker, markevery=2, label=label)
+
+
+def shade_rounding(axes: Axes, data: xr.Dataset, floor: np.ndarray) -> None:
+    """Grey below `floor`, a value for every radius."""
+    axes.fill_between(data.radius.values, 1e-12, floor, color="#dddddd", linewidth=0, zorder=0, label="rounding")
+
+
+def singular_spectrum(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
+    """Singular values relative to the largest against rank, one line an image, and the stable ranks.
+
+    Values that count as null are left out of the lines.
+    """
+    each = as_list(measurements)
+    figure, (left, right) = subplots(1, 2, figsize=(9.4, 3.8), width_ratios=(1.6, 1))
+    for i, data in enumerate(each):
+        label, colour, marker = look(data.attrs["model"], i)
+        for k in range(data.sizes["image"]):
+            shown = data["rank"].values <= int(data.numerical_rank[k])
+            values = (data.singular_value[k] / data.singular_value[k, 0]).values[shown]
+            ranks = data["rank"].values[shown]
+            marks = sorted({int(m) for m in np.geomspace(1, len(ranks), 8) - 1}) if len(ranks) else []
+            left.plot(
+                ranks, values, color=colour, marker=marker, markevery=marks, label=None if k else label, alpha=0.8
+            )
+        right.plot([i] * data.sizes["image"], data.stable_rank, marker, color=colour, markersize=7, alpha=0.8)
+    left.set(
+        xscale="log",
+        yscale="log",
+        xlabel="rank $i$",
+        ylabel="singular value $s_i / s_1$",
+        title="Spectrum of the Jacobian, one line an image",
+    )
+    left.legend()
+    right.set_xticks(range(len(each)), [look(data.attrs["model"])[0] for data in each])
+    right.set(
+        ylabel=r"stable rank $\|J\|_F^2 / s_1^2$",
+        title="One point an image",
+        xlim=(-0.5, len(each) - 0.5),
+        ylim=(0, None),
+    )
+    return figure
+
+
+def singular_vectors(measurements: xr.Dataset | Iterable[xr.Dataset], image: int = 0, k: int = 5) -> Figure:
+    """An image and its leading right singular vectors, each scaled to its own largest entry; one row a network.
+
+    Takes measurements made with `vectors=True`.
+    """
+    each = as_list(measurements)
+    k = min(k, *(data.sizes["rank"] for data in each))
+    figure, axes = subplots(len(each), k + 1, figsize=(1.55 * (k + 1), 1.75 * len(each)), squeeze=False)
+    for i, (row, data) in enumerate(zip(axes, each, strict=True)):
+        show_image(row[0], data.pixels[image], look(data.attrs["model"], i)[0])
+        share = data.singular_value[image] ** 2 / data.frobenius[image] ** 2
+        for rank in range(k):
+            title = f"$v_{{{rank + 1}}}$: {100 * float(share[rank]):.1f} %"
+            show_signed(row[rank + 1], np.nan_to_num(data.right_vector[image, rank]), title)
+    return figure
+
+
+def step_response(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
+    """Change of the embedding and linearisation error against the norm of the step: median and quartiles.
+
+    Grey is what rounding alone may contribute: to a change, and to the error of a random direction. The horizontal
+    line is the error that ends the linear region.
+    """
+    each = as_list(measurements)
+    figure, axes = subplots(2, len(each), figsize=(3 * len(each) + 0.6, 5.4), sharex=True, sharey="row", squeeze=False)
+    for i, (data, (top, bottom)) in enumerate(zip(each, axes.T, strict=True)):
+        threshold = _parameter(data, "threshold")
+        for kind in data.kind.values:
+            part = data.sel(kind=kind)
+            for axis, name in ((top, "change"), (bottom, "linearisation_error")):
+                values = part[name].values.reshape(-1, data.sizes["radius"])
+                band(axis, data.radius.values, np.maximum(values, 1e-12), kind)
+        bottom.axhline(threshold, color="#444444", linewidth=1)
+        floor = (data.rounding / data.yardstick.sel(kind="random")).median()
+        shade_rounding(top, data, float(data.rounding.median()) * np.ones(data.sizes["radius"]))
+        shade_rounding(bottom, data, float(floor) / data.radius.values)
+        top.set(xscale="log", yscale="log", title=look(data.attrs["model"], i)[0])
+        bottom.set(xscale="log", yscale="log", ylim=(3e-4, 5), xlabel=r"norm of the step $r$ [pixel values]")
+    axes[0, 0].set(ylabel=r"$\|f(x + rv) - f(x)\|$", ylim=(min(float(data.rounding.min()) for data in each) / 2, None))
+    axes[1, 0].set_ylabel("linearisation error [relative]")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def _parameter(data: xr.Dataset, name: str) -> float:
+    return float(json.loads(data.attrs["parameters"])[name])
