@@ -81,6 +81,7 @@ def test_training_summary():
     row = bends.training_summary([history]).loc["vit"]
     assert row["top-1, %"] == 50
     assert row[["untrained", "largest", "largest at epoch", "trained"]].tolist() == pytest.approx([2, 8, 1, 4])
-    assert row["training made it"] == "more bent"
-    straight = history.assign(direction_change=("epoch", np.radians([8.0, 3.0, 4.0])))
-    assert bends.training_summary([straight]).loc["vit", "training made it"] == "straighter"
+    assert row["training left it"] == "more bent"
+    for first, words in ((8.0, "straighter"), (3.9, "as bent as before"), (4.1, "as bent as before")):
+        other = history.assign(direction_change=("epoch", np.radians([first, 3.0, 4.0])))
+        assert bends.training_summary([other]).loc["vit", "training left it"] == words

@@ -16,7 +16,17 @@ from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
 from .progress import tqdm
 
-KINDS = ("convolution", "linear", "pooling", "normalisation", "activation", "attention", "other")
+KINDS = (
+    "convolution",
+    "linear",
+    "average pooling",
+    "max pooling",
+    "normalisation",
+    "activation",
+    "softmax",
+    "attention",
+    "other",
+)
 _BY_TYPE: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("convolution", (nn.modules.conv._ConvNd,)),
     ("linear", (nn.Linear, nn.Bilinear)),
@@ -41,9 +51,13 @@ def kind_of(module: nn.Module) -> str | None:
     for kind, types in _BY_TYPE:
         if isinstance(module, types):
             return kind
-    if "activation" in type(module).__module__ and not isinstance(module, nn.Softmax):
+    if isinstance(module, nn.Softmax):
+        return "softmax"
+    if "activation" in type(module).__module__:
         return "activation"
-    return "pooling" if "pool" in name.lower() else "other"
+    if "pool" in name.lower():
+        return "max pooling" if "max" in name.lower() else "average pooling"
+    return "other"
 
 
 def additivity(

@@ -10,7 +10,8 @@ import xarray as xr
 
 from .summary import interval
 
-AFFINE = ("convolution", "linear", "pooling")
+AFFINE = ("convolution", "linear", "average pooling")
+ALIKE = 0.1  # angles that differ by less than this part are called alike
 
 
 def over_images(
@@ -111,7 +112,13 @@ def training_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
                 "largest": bend.max(),
                 "largest at epoch": float(epoch[bend.argmax()]),
                 "trained": bend[-1],
-                "training made it": "more bent" if bend[-1] > bend[0] else "straighter",
+                "training left it": _compared(bend[-1] / bend[0]),
             }
         )
     return _table(each, rows)
+
+
+def _compared(ratio: float) -> str:
+    if abs(ratio - 1) < ALIKE:
+        return "as bent as before"
+    return "more bent" if ratio > 1 else "straighter"

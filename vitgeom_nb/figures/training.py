@@ -22,7 +22,8 @@ def training_history(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
             low, high = scale * history[f"{name}_low"].values, scale * history[f"{name}_high"].values
             panel.fill_between(epoch, low, high, color=colour, alpha=0.15, linewidth=0)
             panel.plot(epoch, scale * history[name].values, f"{marker}-", color=colour, label=label)
-    ticks = sorted({float(e) for history in each for e in history["epoch"].values})
+    epochs = {float(e) for history in each for e in history["epoch"].values}
+    ticks = sorted(e for e in epochs if e == 0 or float(np.log2(e)).is_integer())
     for panel in (left, right):
         panel.set_xscale("symlog", linthresh=1, linscale=0.5)
         panel.set_xticks(ticks, [f"{e:g}" for e in ticks])
