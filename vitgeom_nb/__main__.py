@@ -15,7 +15,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from . import figures
-from .boundary import own_labels, travel_distance
+from .boundary import travel_distance
 from .calibration import reliability
 from .curvature import direction_change
 from .data import DATA_SETS, data_folder, has_labelled, recorded_predictions, samples
@@ -26,6 +26,7 @@ from .lipschitz import lldlc
 from .matching import match
 from .measurement import package_version
 from .models import VisionModel, load, models, tier
+from .predictions import own_labels
 from .steps import step_response
 from .trajectory import trajectory
 from .zoo import weights
