@@ -7,7 +7,7 @@
 
 from . import errors, figures, verdicts
 from .additivity import additivity
-from .boundary import fgsm_direction, fgsm_step, own_labels, travel_distance
+from .boundary import fgsm_direction, fgsm_step, travel_distance
 from .calibration import reliability, temperature
 from .curvature import curvature, direction_change
 from .data import Predictions, has_labelled, labelled, recorded_predictions, samples
@@ -20,6 +20,7 @@ from .matching import match
 from .measurement import open_measurement, package_version, save_measurement
 from .models import VisionModel, load, models, tier, wrap
 from .paths import path_plane
+from .predictions import own_labels
 from .similarity import psnr
 from .steplaw import step_law
 from .steps import step_response

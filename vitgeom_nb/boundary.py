@@ -4,40 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 import xarray as xr
 
 from .batching import in_batches
 from .correlation import rank_correlation
 from .crossing import CROSSED, Search, beyond, moved, outcome_names, travel
-from .images import check_labels
 from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
+from .predictions import checked, class_words, confidence_of, labels_at
 from .similarity import psnr
-
-
-def own_labels(model: VisionModel, images: Any, batch: int = 250) -> torch.Tensor:
-    """The model's own label of every image, `argmax logits(x)`: `(B,)` on the host.
-
-    With these in place of true labels no image is wrong at the start, and every distance is that to the boundary
-    of the region the image lies in.
-    """
-    return _labels_at(model, model.pixels(images), batch)
-
-
-@torch.no_grad()
-def _labels_at(model: VisionModel, pixels: torch.Tensor, batch: int) -> torch.Tensor:
-    return in_batches(lambda x: model.logits(x).argmax(1), pixels, size=batch).cpu()
-
-
-def checked(model: VisionModel, images: Any, labels: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixels on the model's device, and the labels: those given, else those the images carry."""
-    pixels = model.pixels(images)
-    labels = getattr(images, "labels", None) if labels is None else labels
-    with torch.no_grad():
-        classes = model.logits(pixels[:1]).shape[1]
-    return pixels, check_labels(labels, len(pixels), classes)
 
 
 def sign_gradient(model: VisionModel, pixels: torch.Tensor, labels: torch.Tensor, batch: int) -> torch.Tensor:
@@ -58,7 +34,7 @@ def direction_where_right(
     model: VisionModel, start: torch.Tensor, labels: torch.Tensor, batch: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`sign_gradient` of the images that start right (zero for the others, which go nowhere), and their numbers."""
-    right = torch.nonzero(_labels_at(model, start, batch) == labels)[:, 0]
+    right = torch.nonzero(labels_at(model, start, batch) == labels)[:, 0]
     direction = torch.zeros_like(start)
     if len(right):
         at = right.to(start.device)
@@ -113,18 +89,6 @@ def fgsm_direction(model: VisionModel, images: Any, labels: Any = None, batch: i
     return sign_gradient(model, pixels, labels, batch)
 
 
-@torch.no_grad()
-def confidence_of(model: VisionModel, pixels: torch.Tensor, batch: int) -> torch.Tensor:
-    """Largest softmax probability `(B,)`, in float64 on the host."""
-    return in_batches(lambda x: model.logits(x).double().softmax(1).amax(1), pixels, size=batch).cpu()
-
-
-def class_words(model: VisionModel, labels: torch.Tensor) -> np.ndarray:
-    """Names of labels of any shape, or their numbers where the model's classes have no names."""
-    numbers = labels.cpu().numpy()
-    return np.asarray(model.classes)[numbers] if model.classes else numbers.astype(str)
-
-
 def fgsm_step(
     model: VisionModel, images: Any, labels: Any = None, epsilon: float = 0.007, clamp: bool = False
 ) -> xr.Dataset:
@@ -176,7 +140,7 @@ def fgsm_step(
     there = moved(pixels, direction, torch.full((len(pixels),), epsilon), clamp)
     stages = torch.stack([pixels, direction, there], 1)
     shown = torch.stack([pixels, (direction + 1) / 2, there], 1).flatten(0, 1)
-    seen = _labels_at(model, shown, 128).view(-1, 3)
+    seen = labels_at(model, shown, 128).view(-1, 3)
     over = ["image", "stage"]
     variables = {
         "picture": Variable([*over, "channel", "y", "x"], stages.float(), "1", "pixel value"),

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import xarray as xr
 
-from .boundary import checked, class_words, confidence_of, direction_where_right, rank_variables
+from .boundary import direction_where_right, rank_variables
 from .correlation import FEWEST, rank_correlation
 from .crossing import CROSSED, Search, Travel, beyond, moved, outcome_names, travel
 from .directions import generator, rms
@@ -16,6 +16,7 @@ from .errors import ArgumentError
 from .lines import embeddings_along, turning_angle
 from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
+from .predictions import checked, class_words, confidence_of
 from .similarity import psnr
 
 PATHS = ("direct", "jumped")

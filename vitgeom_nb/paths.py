@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import torch
 import xarray as xr
 
-from .boundary import checked, sign_gradient
+from .boundary import sign_gradient
 from .crossing import CROSSED, OUTCOMES, Search, moved, travel
 from .errors import ArgumentError, ModelError
 from .jump import PATHS, jump_noise
 from .lines import embeddings_along
 from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
+from .predictions import checked
 
 LEGS = ("direct", "jump", "jumped")
 CORNERS = ("image", "crossing", "crossing after the jump")

@@ -26,6 +26,17 @@ def fgsm_step(measurement: xr.Dataset, image: int = 0) -> Figure:
         A measurement of `vg.fgsm_step`.
     image
         Which of its images.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+    >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
+    >>> figure = vg.figures.fgsm_step(vg.fgsm_step(model, images, labels))
+    >>> figure.axes[0].texts[0].get_text()
+    '+ 0.007 ×'
     """
     one = measurement.isel(image=image)
     epsilon = settings(measurement)["epsilon"]
@@ -76,6 +87,17 @@ def travel_distance(measurements: xr.Dataset | Iterable[xr.Dataset], bins: int =
         Measurements of `vg.travel_distance`, or of `vg.random_jump`, whose direct path is drawn.
     bins
         Number of confidence bins.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+    >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
+    >>> figure = vg.figures.travel_distance(vg.travel_distance(model, images, labels))
+    >>> figure.axes[0].get_ylabel()
+    'travel distance (rms per pixel)'
     """
     ways = as_list(measurements)
     figure, axes = _panels(len(ways), 2.75, 3.0, sharex=True, sharey=True)
@@ -83,12 +105,12 @@ def travel_distance(measurements: xr.Dataset | Iterable[xr.Dataset], bins: int =
         label, colour, marker = look(whole.attrs["model"], i)
         way, end = _direct(whole), settings(whole)["epsilon_max"]
         crossed, never = (way.outcome.values == kind for kind in ("crossed", "never wrong"))
-        confidence = way.confidence.values
-        ax.scatter(confidence[crossed], way.epsilon.values[crossed], s=9, color=colour, marker=marker, alpha=0.45, lw=0)
+        confidence, distance = way.confidence.values, way.epsilon.values
+        ax.scatter(confidence[crossed], distance[crossed], s=14, color=colour, marker=marker, alpha=0.45, lw=0)
         top = np.full(never.sum(), end)
         ax.scatter(confidence[never], top, s=22, marker="^", facecolors="none", edgecolors="#222222")
         known = crossed | never
-        means = binned_means(confidence[known], np.where(never, end, way.epsilon.values)[known], bins)
+        means = binned_means(confidence[known], np.where(never, end, distance)[known], bins)
         if means:
             at, mean, half = np.transpose(means)
             ends = [np.minimum(half, 0.9 * mean), half]  # a log axis has no place for an interval that reaches zero
@@ -113,6 +135,17 @@ def random_jump(measurement: xr.Dataset, images: Sequence[int] = (0, 1, 2)) -> F
         A measurement of `vg.random_jump` with `pictures=True`.
     images
         Which images to show, a row each.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+    >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
+    >>> figure = vg.figures.random_jump(vg.random_jump(model, images, labels, pictures=True), images=[0])
+    >>> len(figure.axes)
+    4
     """
     figure, axes = subplots(len(images), 4, figsize=(9, 2.75 * len(images)), squeeze=False)
     for row, i in zip(axes, images, strict=True):
@@ -140,6 +173,17 @@ def jump_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     ----------
     measurements
         Measurements of `vg.random_jump`.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+    >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
+    >>> figure = vg.figures.jump_change(vg.random_jump(model, images, labels))
+    >>> figure.axes[0].get_xscale()
+    'log'
     """
     ways = as_list(measurements)
     figure, axes = _panels(len(ways), 2.75, 3.1, sharex=True, sharey=True)
@@ -147,7 +191,7 @@ def jump_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
         label, colour, marker = look(way.attrs["model"], i)
         both = (way.outcome == "crossed").all("path").values
         direct, jumped = (way.epsilon.sel(path=p).values[both] for p in ("direct", "jumped"))
-        ax.scatter(direct, jumped, s=11, color=colour, marker=marker, alpha=0.5, lw=0)
+        ax.scatter(direct, jumped, s=14, color=colour, marker=marker, alpha=0.5, lw=0)
         ax.axline((1e-3, 1e-3), (1e-2, 1e-2), color="#444444", ls="--", lw=1)
         ax.set_title(
             f"{label}, {int(both.sum())} images\nmedian change, 10⁻³\n{interval(way, 'median_change', '+.2f', 1e3)}",
@@ -168,6 +212,17 @@ def bend_and_distance(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure
     ----------
     measurements
         Measurements of `vg.random_jump`, whose direct path is drawn.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+    >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
+    >>> figure = vg.figures.bend_and_distance(vg.random_jump(model, images, labels))
+    >>> figure.axes[0].get_xlabel()
+    'direction change (degrees)'
     """
     ways = as_list(measurements)
     figure, axes = _panels(len(ways), 2.75, 3.0, sharey=True)
@@ -176,7 +231,7 @@ def bend_and_distance(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure
         way, end = _direct(whole), settings(whole)["epsilon_max"]
         crossed, never = (way.outcome.values == kind for kind in ("crossed", "never wrong"))
         bend = np.degrees(way.direction_change.values)
-        ax.scatter(bend[crossed], way.epsilon.values[crossed], s=11, color=colour, marker=marker, alpha=0.5, lw=0)
+        ax.scatter(bend[crossed], way.epsilon.values[crossed], s=14, color=colour, marker=marker, alpha=0.5, lw=0)
         top = np.full(never.sum(), end)
         ax.scatter(bend[never], top, s=22, marker="^", facecolors="none", edgecolors="#222222")
         ax.set_title(
@@ -197,18 +252,18 @@ def path_plane(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     Parameters
     ----------
     measurements
-        Measurements of `vg.path_plane`; a row of panels each.
+        Measurements of `vg.path_plane`.
     """
-    planes = as_list(measurements)
-    columns = max(p.sizes["image"] for p in planes)
-    figure, axes = subplots(len(planes), columns, figsize=(3.9 * columns, 3.9 * len(planes)), squeeze=False)
-    for row, (plane, strip) in enumerate(zip(planes, axes, strict=True)):
-        label, colour, _ = look(plane.attrs["model"], row)
-        for ax in strip[plane.sizes["image"] :]:
-            ax.remove()
-        for i in range(plane.sizes["image"]):
-            _one_plane(strip[i], plane.isel(image=i), label, colour)
-    axes[0, 0].legend(loc="best", fontsize=8)
+    panels = [(plane, i) for plane in as_list(measurements) for i in range(plane.sizes["image"])]
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, axes = subplots(rows, columns, figsize=(4.2 * columns, 4.2 * rows), squeeze=False)
+    for ax, (plane, i) in zip(axes.flat, panels, strict=False):
+        label, colour, _ = look(plane.attrs["model"])
+        _one_plane(ax, plane.isel(image=i), label, colour)
+    for ax in axes.flat[len(panels) :]:
+        ax.remove()
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
 
 
