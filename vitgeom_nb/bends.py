@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ def over_images(
     count = len(values)
     drawn = [statistic(values[generator.integers(0, count, count)]) for _ in range(resamples)]
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return statistic(values), float(low), float(high)
+    return float(statistic(values)), float(low), float(high)
 
 
 def _table(measurements: Iterable[xr.Dataset], rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
@@ -40,10 +41,13 @@ def direction_change_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame
     for bend in bends:
         angle = np.degrees(bend["angle"].values)
         row: dict[str, object] = {"images": bend.sizes["image"], "directions": bend.sizes["direction"]}
-        for name, share in (("median", 0.5), ("upper", 0.95)):
-            found = over_images(angle, lambda a, share=share: float(np.nanquantile(a, share)))
-            row |= dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
-        rows.append(row | {"tail": row["upper"] / row["median"], "precision": bend.attrs["precision"].split(":")[0]})
+        found = {
+            name: over_images(angle, partial(np.nanquantile, q=q)) for name, q in (("median", 0.5), ("upper", 0.95))
+        }
+        for name, ends in found.items():
+            row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+        row["tail"] = found["upper"][0] / found["median"][0]
+        rows.append(row | {"precision": bend.attrs["precision"].split(":")[0]})
     return _table(bends, rows)
 
 

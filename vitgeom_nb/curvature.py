@@ -257,4 +257,5 @@ def line_derivatives(
         return torch.func.jvp(embed, (s,), (one,))[1]
 
     with all_derivatives():
-        return torch.func.jvp(speed, (zero,), (one,))
+        first, second = torch.func.jvp(speed, (zero,), (one,))[:2]
+    return first, second
