@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 import xarray as xr
 
-from .descent import Goal, MinimumChange, Objective, descend
+from .descent import MinimumChange, Objective, descend
 from .directions import rms
 from .errors import ArgumentError
 from .jacobian import Spectrum, jacobian_matrix, project_null, spectrum
@@ -29,16 +29,6 @@ HALVINGS = 8
 def _check_steps(steps: int) -> None:
     if steps < 1:
         raise ArgumentError(f"steps is {steps}; a path needs at least one.")
-
-
-def _correct(
-    model: VisionModel, x: torch.Tensor, targets: torch.Tensor, scale: torch.Tensor, residual: float, budget: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The nearest images found that embed within `residual * scale` of `targets`, and what each cost."""
-    objective = Objective(model, targets, budget)
-    start = x.flatten(1)
-    descent = descend(objective, start, MinimumChange(start, targets), Goal(-1.0, residual), scale)
-    return descent.x.view_as(x), descent.evaluations
 
 
 def _along(path: torch.Tensor, end: torch.Tensor, measure: Callable[..., torch.Tensor]) -> torch.Tensor:
@@ -207,8 +197,8 @@ def homotopy(
 ) -> xr.Dataset:
     r"""The whole path from an image to its match, along which the embedding moves on a straight line.
 
-    `f(x(s)) = f(x_0) + s (t - f(x_0))` for s = 0, 1/N, ..., 1, with `t = f(target)`: each point is the smallest change
-    that minimum-change matching finds from the one before, so that to first order `dx/ds = J^+ (t - f(x_0))`.
+    `f(x(s)) = f(x_0) + s (t - f(x_0))` for s = 0, 1/N, ..., 1, with `t = f(target)`: each point is the nearest to `x_0`
+    that minimum-change matching finds, starting at the point before.
 
     Parameters
     ----------
@@ -252,18 +242,19 @@ def homotopy(
     """
     watch = Stopwatch()
     _check_steps(steps)
-    check_goal(-1, residual, max_evaluations)
+    goal = check_goal(-1, residual, max_evaluations)
     x_0, x_t = checked_pairs(model, source, target)
     f_0, t = embed(model, x_0), embed(model, x_t)
     scale = (t - f_0).norm(dim=1)
     line = torch.linspace(0, 1, steps + 1, device=model.device, dtype=model.dtype)
-    x, frames = x_0, [x_0]
+    frames = [x_0.flatten(1)]
     evaluations = torch.zeros(len(x_0), dtype=torch.long, device=model.device)
     for s in tqdm(line[1:], desc=f"homotopy on {model.name}", leave=False):
-        x, spent = _correct(model, x, f_0 + s * (t - f_0), scale, residual, max_evaluations)
-        evaluations += spent
-        frames.append(x)
-    path = torch.stack(frames, dim=1)
+        objective = Objective(model, f_0 + s * (t - f_0), max_evaluations)
+        stepper = MinimumChange(frames[0], objective.targets)
+        frames.append(descend(objective, frames[-1], stepper, goal, scale).x)
+        evaluations += objective.evaluations
+    path = torch.stack(frames, dim=1).unflatten(2, x_0.shape[1:])
     f = _embeddings(model, path)
     wanted = f_0[:, None] + line[None, :, None] * (t - f_0)[:, None]
     left = (f - wanted).norm(dim=2) / scale[:, None]

@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .style import SPARE, as_list, look, show_image, show_signed, subplots
+from .style import SPARE, as_list, look, show_image, subplots
 
 Measurements = xr.Dataset | Iterable[xr.Dataset]
 METHOD_LOOKS = {
@@ -33,8 +33,8 @@ def _parameter(measurement: xr.Dataset, name: str) -> object:
 def match(measurements: Measurements, pairs: Sequence[int] = (0,)) -> Figure:
     """Source, target, match and the amplified change of some pairs, a row each.
 
-    Under the match, its cosine to the target's embedding and its PSNR against the source; the change is drawn so that
-    its largest pixel spans the colour range, and its title says by how much that amplifies it.
+    Over the match, its cosine to the target's embedding and its PSNR against the source. The change is drawn about
+    mid-grey, amplified by the factor in its title, so that 99 of 100 of its values fit into the colour range.
     """
     rows = [(measured, measured.isel(pair=pair)) for measured in as_list(measurements) for pair in pairs]
     figure, grid = subplots(len(rows), 4, figsize=(7.4, 1.95 * len(rows) + 0.2), squeeze=False)
@@ -44,10 +44,11 @@ def match(measurements: Measurements, pairs: Sequence[int] = (0,)) -> Figure:
         show_image(axes[0], one.source, "source" if first else "")
         show_image(axes[1], one.target, "target" if first else "")
         reached = "" if bool(one.converged) else " (goal not met)"
-        title = f"cosine {float(one.cosine):.4f}{reached}\n{float(one.psnr):.1f} dB"
+        title = f"cosine {float(one.cosine):.4f}{reached}\nPSNR {float(one.psnr):.1f} dB"
         show_image(axes[2], one.matched, f"match\n{title}" if first else title)
-        title = f"change x {0.5 / max(float(one['max']), 1e-12):.1f}"
-        show_signed(axes[3], change, f"match - source\n{title}" if first else title)
+        factor = 0.5 / max(float(np.quantile(np.abs(change), 0.99)), 1e-12)
+        title = f"change x {factor:.3g}"
+        show_image(axes[3], 0.5 + factor * change, f"match - source\n{title}" if first else title)
         _side(axes[0], look(measured.attrs["model"])[0])
     return figure
 
@@ -77,8 +78,8 @@ def match_history(measurements: Measurements) -> Figure:
         column[0].set(yscale="log", title=look(name)[0])
         column[1].axhline(goal, color="0.4", lw=0.8, ls=":")
         column[1].set(xscale="log", xlabel="evaluations (forward + backward)")
-    grid[0, 0].set_ylabel("loss / loss of the source")
-    grid[1, 0].set_ylabel("cosine to the target's embedding")
+    grid[0, 0].set_ylabel("relative loss")
+    grid[1, 0].set_ylabel("cosine to target")
     grid[0, 0].legend(loc="lower left")
     return figure
 
@@ -143,9 +144,10 @@ def fibre_walk(measurements: Measurements, image: int = 0, frames: int = 5) -> F
         panel.plot(steps, one.straight_drift[1:], "--", color="#D55E00", label="straight blend")
         panel.plot(steps, one.drift[1:], "-o", color="#0072B2", label="along the fibre")
         failed = one.failed.values[1:]
-        panel.plot(steps[failed], one.drift.values[1:][failed], "kx", ms=9, label="failed")
+        if failed.any():
+            panel.plot(steps[failed], one.drift.values[1:][failed], "kx", ms=9, label="failed")
         panel.axhline(float(_parameter(several, "failure")), color="0.4", lw=0.8, ls=":")  # type: ignore[arg-type]
-        panel.set(yscale="log", xlabel="step", ylabel="drift of the embedding, relative")
+        panel.set(yscale="log", xlabel="step", ylabel="relative drift")
         if row == 0:
             panel.legend(fontsize=7)
     return figure
@@ -164,5 +166,5 @@ def homotopy(measurement: xr.Dataset, pair: int = 0, frames: int = 5) -> Figure:
     _side(axes[0], look(measurement.attrs["model"])[0])
     panel = axes[frames + 1]
     panel.plot(one.s, one.cosine, "-o", color="#0072B2")
-    panel.set(xlabel="share of the way between embeddings, s", ylabel="cosine to the target's embedding")
+    panel.set(xlabel="share of the way, s", ylabel="cosine to target")
     return figure
