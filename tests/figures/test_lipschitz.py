@@ -29,6 +29,9 @@ def test_constants_are_medians_over_images_and_directions(results):
         np.testing.assert_allclose(lines["distance to the match"].get_xdata(), float(data.match_distance.median()))
         assert axis.get_xscale() == axis.get_yscale() == "log"
         assert "pixel values" in axis.get_xlabel()
+        low, high = axis.get_ylim()
+        assert low < float(data.lldlc.sel(kind="random").min())
+        assert high > float(data.lldlc.max())
     assert len(figure.legends[0].get_texts()) == 7
     assert "L(x; v, r)" in figure.axes[0].get_ylabel()
 

@@ -32,15 +32,10 @@ def lldlc(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
             axis.axvline(
                 float(data.match_distance.median()), color="#D55E00", linewidth=0.8, label="distance to the match"
             )
-        floor = float(data.rounding.median()) / data.radius.values
-        shade_rounding(axis, data, floor)
-        axis.set(
-            ylim=(floor[-1] * 10, None),
-            xscale="log",
-            yscale="log",
-            xlabel=r"radius $r$ [pixel values]",
-            title=look(data.attrs["model"], i)[0],
-        )
+        shade_rounding(axis, data, float(data.rounding.median()) / data.radius.values)
+        axis.set(xscale="log", yscale="log", xlabel=r"radius $r$ [pixel values]", title=look(data.attrs["model"], i)[0])
+    lowest = min(float((data.rounding / data.radius[-1]).min()) for data in each)
+    axes[0, 0].set_ylim(10 * lowest, 3 * max(float(data.top_singular_value.max()) for data in each))
     axes[0, 0].set_ylabel(r"$L(x; v, r) = \|f(x + rv) - f(x)\| / r$")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=7)
     return figure
@@ -77,7 +72,7 @@ def lipschitz_ratio(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
         ylabel="measured $L$(top) / rms of $L$(random), $r \\to 0$",
         title="One point an image",
     )
-    left.legend()
+    left.legend(loc="lower right")
     right.axhline(100, color="#444444", linewidth=1, linestyle="--")
     right.annotate("two orders of magnitude", (SIDES[0], 100), xytext=(0, 3), textcoords="offset points", fontsize=9)
     right.set(
