@@ -42,8 +42,10 @@ class VisionModel:
 
     Attributes
     ----------
-    name, family : str
+    name : str
         What figures call it.
+    family : str
+        `"transformer"` or `"CNN"`; `"custom"` for a module of your own.
     size : int
         Height and width of the images it takes.
     dim : int
