@@ -53,7 +53,7 @@ gpu: $(VENV)/.test ## execute every chapter on this machine, for a runner with a
 	$(QUIET) $(BIN)/python -m pytest --nbmake --nbmake-timeout=1800 --durations=0 $(NOTEBOOKS)
 
 pairs: $(VENV)/.book ## make the notebook of every chapter from its text
-	$(BIN)/jupytext --quiet --to ipynb $(TEXTS)
+	$(BIN)/jupytext --quiet --update --to ipynb $(TEXTS)
 
 zoo: $(VENV)/.book ## train the four embedded networks (EPOCHS=...) and write their weights and cards
 	$(BIN)/python -m vitgeom_nb.zoo.train --epochs $(EPOCHS)
