@@ -21,6 +21,7 @@ help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1 | /' | column -t -s '|'
 
 book: $(VENV)/.book ## execute every chapter and build the book into _build/html
+	rm -rf _build
 	$(QUIET) $(BOOK) .
 
 serve: ## serve the built book on http://127.0.0.1:8000 (PORT=...)
@@ -44,6 +45,7 @@ notebooks: $(VENV)/.test
 	$(SIDE_BY_SIDE) --nbmake --overwrite --nbmake-timeout=600 --durations=0 $(NOTEBOOKS:%=$(TESTED)/%)
 
 tested-book: notebooks
+	rm -rf _build
 	$(QUIET) $(BOOK) $(TESTED) --path-output .
 
 pages: tested-book
