@@ -25,6 +25,8 @@ def test_calibration_summary():
     assert summary["accuracy"].tolist() == [0.5, 1.0]
     assert summary["bins"].tolist() == [15, 10]
     assert summary["images"].tolist() == [100, 100]
+    assert "class" not in summary
+    assert calibration_summary(tables, {"a": "CNN", "b": "transformer"})["class"].tolist() == ["CNN", "transformer"]
 
 
 def test_summaries_of_the_ways():

@@ -25,4 +25,4 @@ def test_side_of_zero(low, high, word):
     ],
 )
 def test_verdict(found, expected):
-    assert verdict((word, "up", "down") for word in found) == expected
+    assert verdict(found, "up", "down") == expected

@@ -9,7 +9,7 @@ import xarray as xr
 
 from .batching import in_batches
 from .correlation import rank_correlation
-from .crossing import CROSSED, Search, beyond, moved, outcome_names, travel
+from .crossing import CROSSED, Search, Travel, beyond, moved, outcome_names, travel
 from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
 from .predictions import checked, class_words, confidence_of, labels_at
@@ -30,16 +30,16 @@ def sign_gradient(model: VisionModel, pixels: torch.Tensor, labels: torch.Tensor
         return in_batches(direction, pixels, labels.to(pixels.device), size=batch)
 
 
-def direction_where_right(
-    model: VisionModel, start: torch.Tensor, labels: torch.Tensor, batch: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """`sign_gradient` of the images that start right (zero for the others, which go nowhere), and their numbers."""
-    right = torch.nonzero(labels_at(model, start, batch) == labels)[:, 0]
-    direction = torch.zeros_like(start)
+def walk(
+    model: VisionModel, start: torch.Tensor, labels: torch.Tensor, search: Search, title: str
+) -> tuple[torch.Tensor, Travel]:
+    """FGSM directions at points that need not lie in [0,1], zero where the label is wrong already, and the travel."""
+    seen = labels_at(model, start, search.batch)
+    right, direction = torch.nonzero(seen == labels)[:, 0], torch.zeros_like(start)
     if len(right):
         at = right.to(start.device)
-        direction[at] = sign_gradient(model, start[at], labels[right], batch)
-    return direction, right
+        direction[at] = sign_gradient(model, start[at], labels[right], search.batch)
+    return direction, travel(model, start, direction, labels, seen, search, title)
 
 
 def fgsm_direction(model: VisionModel, images: Any, labels: Any = None, batch: int = 128) -> torch.Tensor:
@@ -231,8 +231,7 @@ def travel_distance(
     clock = Stopwatch()
     search = Search.make(epsilon_max, grid, tolerance, clamp, batch)
     pixels, labels = checked(model, images, labels)
-    direction, _ = direction_where_right(model, pixels, labels, batch)
-    way = travel(model, pixels, direction, labels, search, "travel distance")
+    direction, way = walk(model, pixels, labels, search, "travel distance")
     confidence = confidence_of(model, pixels, batch)
     there = moved(pixels, direction, torch.nan_to_num(way.epsilon), clamp)
     crossed = way.outcome == CROSSED

@@ -52,12 +52,18 @@ def moved(start: torch.Tensor, direction: torch.Tensor, epsilon: torch.Tensor, c
 
 @torch.no_grad()
 def travel(
-    model: VisionModel, start: torch.Tensor, direction: torch.Tensor, labels: torch.Tensor, search: Search, title: str
+    model: VisionModel,
+    start: torch.Tensor,
+    direction: torch.Tensor,
+    labels: torch.Tensor,
+    seen: torch.Tensor,
+    search: Search,
+    title: str,
 ) -> Travel:
     """Smallest epsilon at which `argmax logits(start + epsilon direction)` is not the label, of every image at once.
 
-    Images march along the grid until their label changes; then every one bisects its own bracket. The upper end
-    of the last bracket is kept: there the label is known to be wrong.
+    `seen` are the labels the model gives at the start. Images march along the grid until their label changes; then
+    every one bisects its own bracket. The upper end of the last bracket is kept: there the label is known to be wrong.
     """
 
     def label_at(which: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
@@ -67,8 +73,7 @@ def travel(
 
         return in_batches(label, which, epsilon, size=search.batch).cpu()
 
-    everyone = torch.arange(len(start))
-    reached = label_at(everyone, torch.zeros(len(start), dtype=torch.float64))
+    everyone, reached = torch.arange(len(start)), seen.clone()
     outcome = torch.where(reached == labels, NEVER_WRONG, ALREADY_WRONG)
     low, high = (torch.full((len(start),), v, dtype=torch.float64) for v in (0.0, float("nan")))
     marching = everyone[outcome == NEVER_WRONG]

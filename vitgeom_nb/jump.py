@@ -8,9 +8,9 @@ from typing import Any
 import torch
 import xarray as xr
 
-from .boundary import direction_where_right, rank_variables
+from .boundary import rank_variables, walk
 from .correlation import FEWEST, rank_correlation
-from .crossing import CROSSED, Search, Travel, beyond, moved, outcome_names, travel
+from .crossing import ALREADY_WRONG, CROSSED, Search, Travel, beyond, moved, outcome_names
 from .directions import generator, rms
 from .errors import ArgumentError
 from .lines import embeddings_along, turning_angle
@@ -141,10 +141,11 @@ def random_jump(
     landed = moved(pixels, jump_noise(pixels, seed), torch.full((len(pixels),), size), clamp)
     ends, ways, bends = [], [], []
     for start, title in ((pixels, "travel distance"), (landed, "travel distance after the jump")):
-        direction, right = direction_where_right(model, start, labels, batch)
-        ways.append(travel(model, start, direction, labels, search, title))
-        ends.append(moved(start, direction, torch.nan_to_num(ways[-1].epsilon), clamp))
+        direction, way = walk(model, start, labels, search, title)
+        ways.append(way)
+        ends.append(moved(start, direction, torch.nan_to_num(way.epsilon), clamp))
         bends.append(torch.full((len(pixels),), torch.nan, dtype=pixels.dtype))
+        right = torch.nonzero(way.outcome != ALREADY_WRONG)[:, 0]
         if len(right):
             bends[-1][right] = early_bend(model, start[right], direction[right], early_steps, early_step, batch)
     both = Travel(*(torch.stack(parts, 1) for parts in zip(*ways, strict=True)))

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 import xarray as xr
 
-from .boundary import sign_gradient
-from .crossing import CROSSED, OUTCOMES, Search, moved, travel
+from .boundary import walk
+from .crossing import CROSSED, OUTCOMES, Search, moved
 from .errors import ArgumentError, ModelError
 from .jump import PATHS, jump_noise
 from .lines import embeddings_along
@@ -107,7 +107,7 @@ def path_plane(
     head: Head | None = None,
     points: int = 61,
     beyond: float = 1.25,
-    resolution: int = 101,
+    resolution: int = 61,
     epsilon_max: float = 0.1,
     grid: int = 100,
     tolerance: float = 1e-4,
@@ -185,10 +185,7 @@ def path_plane(
     head = classifier_head(model, pixels, head)
     jump = jump_noise(pixels, seed)
     landed = moved(pixels, jump, torch.full((len(pixels),), size), False)
-    ways = []
-    for start in (pixels, landed):
-        direction = sign_gradient(model, start, labels, batch)
-        ways.append((start, direction, travel(model, start, direction, labels, search, "both ways")))
+    ways = [(start, *walk(model, start, labels, search, "both ways")) for start in (pixels, landed)]
     _refuse_uncrossed({path: way.outcome for path, (_, _, way) in zip(PATHS, ways, strict=True)})
     (_, direct, first), (_, jumped, second) = ways
     steps = torch.linspace(0, 1, points, dtype=torch.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 import xarray as xr
@@ -29,18 +29,26 @@ def interval(measurement: xr.Dataset, name: str, form: str = ".3f", scale: float
     return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
-def _table(measurements: Iterable[xr.Dataset], rows: Iterable[dict[str, object]]) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), index=[m.attrs["model"] for m in measurements])
+Families = Mapping[str, str] | pd.Series | None
 
 
-def calibration_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
+def _table(measurements: list[xr.Dataset], families: Families, rows: Iterable[dict[str, object]]) -> pd.DataFrame:
+    table = pd.DataFrame(list(rows), index=[m.attrs["model"] for m in measurements])
+    if families is not None:
+        table.insert(0, "class", [families[name] for name in table.index])
+    return table
+
+
+def calibration_summary(measurements: Iterable[xr.Dataset], families: Families = None) -> pd.DataFrame:
     """Accuracy, confidence and calibration errors of measurements of `reliability`, a row each.
 
-    The column `it is` says on which side of zero the interval of the signed error lies.
+    `families` names the class of each network. The column `it is` says on which side of zero the interval of the
+    signed error lies.
     """
     tables = list(measurements)
     return _table(
         tables,
+        families,
         (
             {
                 "images": int(t["count"].sum()),
@@ -56,11 +64,11 @@ def calibration_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
     )
 
 
-def travel_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
+def travel_summary(measurements: Iterable[xr.Dataset], families: Families = None) -> pd.DataFrame:
     """Outcomes and distances of measurements of `travel_distance`, or of the direct paths of `random_jump`.
 
-    The column `with confidence, distance` is the sign of the rank correlation, `undecided` where its interval
-    holds zero.
+    `families` names the class of each network. The column `with confidence, distance` is the sign of the rank
+    correlation, `undecided` where its interval holds zero.
     """
     ways = list(measurements)
     rows = []
@@ -74,14 +82,14 @@ def travel_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
                 "with confidence, distance": side(way, "rank_correlation", "falls", "rises", "undecided"),
             }
         )
-    return _table(ways, rows)
+    return _table(ways, families, rows)
 
 
-def jump_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
+def jump_summary(measurements: Iterable[xr.Dataset], families: Families = None) -> pd.DataFrame:
     """What the jump changes, from measurements of `random_jump`, a row each.
 
-    Of the images that cross on the direct path, `lost by the jump` have another label where the jump ends. Words are
-    `undecided` where the interval of the median holds zero.
+    `families` names the class of each network. Of the images that cross on the direct path, those `lost by the jump`
+    have another label where the jump ends. Words are `undecided` where the interval of the median holds zero.
     """
     ways = list(measurements)
     rows = []
@@ -100,4 +108,4 @@ def jump_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
                 "median PSNR, dB": round(float(way.psnr.sel(path="jumped").median()), 2),
             }
         )
-    return _table(ways, rows)
+    return _table(ways, families, rows)

@@ -34,19 +34,18 @@ def side(measurement: xr.Dataset, name: str, negative: str, positive: str, neith
     return positive if float(measurement[f"{name}_low"]) > 0 else neither
 
 
-def verdict(needed: Iterable[tuple[str, str, str]]) -> str:
-    """Whether a sentence holds, from triples (word found, word that supports it, word that speaks against it).
+def verdict(found: Iterable[str], wanted: str, against: str) -> str:
+    """Whether a sentence holds on several networks, from the words that `side` found for them.
 
-    `"supported"` if every word found is the one that supports, `"not supported"` if any speaks against, else
-    `"inconclusive"`.
+    `"supported"` if every word is the one wanted, `"not supported"` if any speaks against, else `"inconclusive"`.
 
     Examples
     --------
     >>> import vitgeom_nb as vg
-    >>> vg.verdicts.verdict([("nearer", "nearer", "farther"), ("neither", "nearer", "farther")])
+    >>> vg.verdicts.verdict(["nearer", "undecided"], wanted="nearer", against="farther")
     'inconclusive'
     """
-    triples = list(needed)
-    if any(found == against for found, _, against in triples):
+    words = list(found)
+    if against in words:
         return NOT_SUPPORTED
-    return SUPPORTED if triples and all(found == wanted for found, wanted, _ in triples) else INCONCLUSIVE
+    return SUPPORTED if words and all(word == wanted for word in words) else INCONCLUSIVE
