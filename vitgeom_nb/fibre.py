@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 import xarray as xr
 
-from .descent import MinimumChange, Objective, descend
+from .descent import Goal, MinimumChange, Objective, descend
 from .directions import rms
 from .errors import ArgumentError
-from .jacobian import Spectrum, jacobian_matrix, project_null, spectrum
-from .lbfgs import TINY
 from .matching import check_goal, checked_pairs, embed
 from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
 from .progress import tqdm
 from .similarity import psnr
-
-FAILURE = 1e-3  # relative drift
-DAMPING = 1e-2  # of the largest singular value, in corrections
-CORRECTIONS = 10
-HALVINGS = 8
+from .tangent import FAILURE, walk
 
 
-def _check_steps(steps: int) -> None:
+def _check(steps: int, residual: float, max_evaluations: int) -> Goal:
     if steps < 1:
         raise ArgumentError(f"steps is {steps}; a path needs at least one.")
+    return check_goal(-1, residual, max_evaluations)
 
 
 def _along(path: torch.Tensor, end: torch.Tensor, measure: Callable[..., torch.Tensor]) -> torch.Tensor:
@@ -47,76 +42,17 @@ def _away(f: torch.Tensor, f_0: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     return distance, F.cosine_similarity(f, f_0[:, None], dim=2)
 
 
-class Tangent(NamedTuple):
-    """A step `(n,)` that J does not see and that stays in the box, J over the pixels free to move, and its spectrum."""
-
-    step: torch.Tensor
-    J: torch.Tensor
-    parts: Spectrum
-
-
-def tangent(J: torch.Tensor, x: torch.Tensor, wish: torch.Tensor, rounds: int = 4) -> Tangent:
-    """The part of `wish` `(n,)` in the null space of J `(D,n)` that does not leave the box at `x` `(n,)`.
-
-    Pixels that it would push out of [0,1] are held, and the rest is projected again.
-    """
-    free = torch.ones_like(x)
-    for _ in range(rounds):
-        held = J * free
-        parts = spectrum(held)
-        step = project_null(held, wish * free, parts) * free
-        outward = ((x <= 0) & (step < 0)) | ((x >= 1) & (step > 0))
-        if not outward.any():
-            break
-        free = free * ~outward
-    return Tangent(step * free, held, parts)
-
-
-def _settle(model: VisionModel, x: torch.Tensor, f_0: torch.Tensor, along: Tangent) -> tuple[torch.Tensor, float, int]:
-    """Least-norm corrections of `x` `(n,)` back to f_0 `(D,)` with one J, while they help: image, drift, forwards."""
-    values, left = along.parts.values, along.parts.left
-    weights = 1 / (values.square() + (DAMPING * values[0]).square().clamp_min(TINY))
-    best, lowest, count = x, float("inf"), 0
-    while count < CORRECTIONS:
-        count += 1
-        error = embed(model, x.view(1, 3, model.size, model.size))[0] - f_0
-        drift = float(error.norm() / f_0.norm())
-        if not drift < lowest:
-            break
-        best, lowest = x, drift
-        if drift <= FAILURE / 2:
-            break
-        back = left @ (weights * (left.T @ error.double()))
-        x = (x - back.to(x.dtype) @ along.J).clamp(0, 1)
-    return best, lowest, count
-
-
-def _walk(model: VisionModel, x_0: torch.Tensor, b: torch.Tensor, steps: int) -> tuple[torch.Tensor, int]:
-    """Frames `(steps + 1,3,H,W)` of one walk, and what it cost."""
-    x, end = x_0.flatten(), b.flatten()
-    f_0 = embed(model, x_0[None])[0]
-    frames, spent = [x], 0
-    for k in range(steps):
-        along = tangent(jacobian_matrix(model, x.view_as(x_0)), x, end - x)
-        spent += model.dim
-        for halving in range(HALVINGS):
-            moved, drift, count = _settle(model, (x + along.step / (steps - k) / 2**halving).clamp(0, 1), f_0, along)
-            spent += count
-            if drift <= FAILURE / 2:
-                break
-        x = moved
-        frames.append(x)
-    return torch.stack(frames).view(-1, *x_0.shape), spent
-
-
-def fibre_walk(model: VisionModel, start: Any, toward: Any, steps: int = 20) -> xr.Dataset:
+def fibre_walk(
+    model: VisionModel, start: Any, toward: Any, steps: int = 20, *, max_evaluations: int = 200
+) -> xr.Dataset:
     r"""Walk from one image toward another while the embedding stands still.
 
     From `x_0` (`start`) toward `b` (`toward`): step k = 0, ..., N - 1 adds `h (I - J^+ J)(b - x)` with h = 1 / (N - k),
     J at the present image and pixels at a bound held, and then corrects back to `f(x) = f(x_0)` by least-norm steps
-    with the same J. Where these do not bring the drift under 5e-4, h is halved, up to seven times; so a strongly bent
-    fibre is followed in small steps, and the walk may end before it has come as near to `b` as it could. For a linear
-    map it ends at the point of the fibre nearest to `b`. Drift over 1e-3 is a failure, and shown as one.
+    with the same J. Where these do not bring the drift under 5e-4, as at the kinks of a ReLU network, minimum-change
+    matching corrects; where that does not either, h is halved, up to seven times, so that the walk may end before it
+    has come as near to `b` as it could. For a linear map it ends at the point of the fibre nearest to `b`. Drift over
+    1e-3 is a failure, and shown as one.
 
     Parameters
     ----------
@@ -126,6 +62,8 @@ def fibre_walk(model: VisionModel, start: Any, toward: Any, steps: int = 20) -> 
         `(B,3,H,W)` in [0,1], or what `samples()` returns; as many of each.
     steps
         N, the number of steps.
+    max_evaluations
+        Evaluations that the matching of one step may take.
 
     Returns
     -------
@@ -134,18 +72,18 @@ def fibre_walk(model: VisionModel, start: Any, toward: Any, steps: int = 20) -> 
         and `straight_drift`, the same for the straight blend of `x_0` and `b`; `failed(image, step)`, drift over
         1e-3; `cosine(image, step)` to f(x_0) and `end_cosine(image)`, that of f(b); `distance(image, step)` to `b`
         in rms per pixel; `psnr_start` and `psnr_end` `(image, step)` against `x_0` and `b` [dB];
-        `evaluations(image)`, where a row of J and a forward pass count as one each.
+        `evaluations(image)`, where a row of J, and a forward pass without a backward, count as one each.
 
     Raises
     ------
     ImageError
         If images are not what the model takes.
     ArgumentError
-        If an image is to walk toward itself, the numbers differ, or `steps` is below 1.
+        If an image is to walk toward itself, the numbers differ, or `steps` or `max_evaluations` is below 1.
 
     References
     ----------
-    [salman2024] shows very different images with one embedding; the walk is ours.
+    [salman2024], very different images with one embedding; the walk is ours.
 
     Examples
     --------
@@ -154,15 +92,17 @@ def fibre_walk(model: VisionModel, start: Any, toward: Any, steps: int = 20) -> 
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))
     >>> model = vg.wrap(net, mean=[0.5] * 3, std=[0.5] * 3, size=4, name="linear")
     >>> a, b = torch.rand(2, 1, 3, 4, 4)
-    >>> bool(vg.fibre_walk(model, a, b, steps=3).failed.any())
+    >>> bool(vg.fibrewalk(model, a, b, steps=3).failed.any())
     False
     """
     watch = Stopwatch()
-    _check_steps(steps)
+    goal = _check(steps, FAILURE / 2, max_evaluations)
     x_0, b = checked_pairs(model, start, toward)
     f_0 = embed(model, x_0)
     pairs = tqdm(zip(x_0, b, strict=True), desc=f"fibre walk on {model.name}", total=len(b), leave=False)
-    paths, evaluations = zip(*[_walk(model, image, end, steps) for image, end in pairs], strict=True)
+    paths, evaluations = zip(
+        *(walk(model, image, end, steps, goal, max_evaluations) for image, end in pairs), strict=True
+    )
     path = torch.stack(paths)
     part = torch.linspace(0, 1, steps + 1, device=model.device, dtype=model.dtype)
     straight = torch.stack([x_0 + s * (b - x_0) for s in part], dim=1)
@@ -180,7 +120,7 @@ def fibre_walk(model: VisionModel, start: Any, toward: Any, steps: int = 20) -> 
         "distance": Variable(at, _along(path, b, lambda x, y: rms(x - y)), "1", "rms distance to the end per pixel"),
         "psnr_start": Variable(at, _along(path, x_0, psnr), "dB", "PSNR against the start"),
         "psnr_end": Variable(at, _along(path, b, psnr), "dB", "PSNR against the image walked toward"),
-        "evaluations": Variable(image, evaluations, "1", "rows of J and forward passes"),
+        "evaluations": Variable(image, evaluations, "1", "evaluations, rows of J included"),
     }
     return measurement(
         variables,
@@ -188,12 +128,13 @@ def fibre_walk(model: VisionModel, start: Any, toward: Any, steps: int = 20) -> 
         model=model,
         seconds=watch.seconds,
         steps=steps,
+        max_evaluations=max_evaluations,
         failure=FAILURE,
     )
 
 
 def homotopy(
-    model: VisionModel, source: Any, target: Any, steps: int = 10, *, residual: float = 0.02, max_evaluations: int = 200
+    model: VisionModel, source: Any, target: Any, steps: int = 10, *, residual: float = 0.05, max_evaluations: int = 200
 ) -> xr.Dataset:
     r"""The whole path from an image to its match, along which the embedding moves on a straight line.
 
@@ -241,8 +182,7 @@ def homotopy(
     5
     """
     watch = Stopwatch()
-    _check_steps(steps)
-    goal = check_goal(-1, residual, max_evaluations)
+    goal = _check(steps, residual, max_evaluations)
     x_0, x_t = checked_pairs(model, source, target)
     f_0, t = embed(model, x_0), embed(model, x_t)
     scale = (t - f_0).norm(dim=1)

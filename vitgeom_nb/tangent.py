@@ -1,0 +1,95 @@
+"""Steps along a fibre: the move that the embedding does not see to first order, and the way back to the fibre."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from .descent import Goal, MinimumChange, Objective, descend
+from .jacobian import Spectrum, jacobian_matrix, project_null, spectrum
+from .lbfgs import TINY
+from .matching import embed
+from .models import VisionModel
+
+FAILURE = 1e-3  # relative drift
+DAMPING = 1e-2  # of the largest singular value, in corrections
+CORRECTIONS = 10
+HALVINGS = 8
+
+
+class Tangent(NamedTuple):
+    """A step `(n,)` that J does not see and that stays in the box, J over the pixels free to move, and its spectrum."""
+
+    step: torch.Tensor
+    J: torch.Tensor
+    parts: Spectrum
+
+
+def tangent(J: torch.Tensor, x: torch.Tensor, wish: torch.Tensor, rounds: int = 4) -> Tangent:
+    """The part of `wish` `(n,)` in the null space of J `(D,n)` that does not leave the box at `x` `(n,)`.
+
+    Pixels that it would push out of [0,1] are held, and the rest is projected again.
+    """
+    free = torch.ones_like(x)
+    for _ in range(rounds):
+        held = J * free
+        parts = spectrum(held)
+        step = project_null(held, wish * free, parts) * free
+        outward = ((x <= 0) & (step < 0)) | ((x >= 1) & (step > 0))
+        if not outward.any():
+            break
+        free = free * ~outward
+    return Tangent(step * free, held, parts)
+
+
+def settle(model: VisionModel, x: torch.Tensor, f_0: torch.Tensor, along: Tangent) -> tuple[torch.Tensor, float, int]:
+    """Least-norm corrections of `x` `(n,)` back to f_0 `(D,)` with one J, while they help: image, drift, forwards."""
+    values, left = along.parts.values, along.parts.left
+    weights = 1 / (values.square() + (DAMPING * values[0]).square().clamp_min(TINY))
+    best, lowest, count = x, float("inf"), 0
+    while count < CORRECTIONS:
+        count += 1
+        error = embed(model, x.view(1, 3, model.size, model.size))[0] - f_0
+        drift = float(error.norm() / f_0.norm())
+        if not drift < lowest:
+            break
+        best, lowest = x, drift
+        if drift <= FAILURE / 2:
+            break
+        back = left @ (weights * (left.T @ error.double()))
+        x = (x - back.to(x.dtype) @ along.J).clamp(0, 1)
+    return best, lowest, count
+
+
+def polish(
+    model: VisionModel, x: torch.Tensor, f_0: torch.Tensor, goal: Goal, max_evaluations: int
+) -> tuple[torch.Tensor, float, int]:
+    """The smallest correction of `x` `(n,)` back to f_0 that matching finds: image, drift, evaluations."""
+    objective, start, scale = Objective(model, f_0[None], max_evaluations), x[None], f_0.norm()[None]
+    found = descend(objective, start, MinimumChange(start, objective.targets), goal, scale)
+    return found.x[0], float((found.embedding[0] - f_0).norm() / scale), int(found.evaluations)
+
+
+def walk(
+    model: VisionModel, x_0: torch.Tensor, b: torch.Tensor, steps: int, goal: Goal, max_evaluations: int
+) -> tuple[torch.Tensor, int]:
+    """Frames `(steps + 1,3,H,W)` of one walk, and what it cost."""
+    x, end = x_0.flatten(), b.flatten()
+    f_0 = embed(model, x_0[None])[0]
+    frames, spent = [x], 0
+    for k in range(steps):
+        along = tangent(jacobian_matrix(model, x.view_as(x_0)), x, end - x)
+        spent += model.dim
+        for halving in range(HALVINGS):
+            ahead = (x + along.step / (steps - k) / 2**halving).clamp(0, 1)
+            moved, drift, cost = settle(model, ahead, f_0, along)
+            spent += cost
+            if halving == 0 and drift > FAILURE / 2:
+                moved, drift, cost = polish(model, ahead, f_0, goal, max_evaluations)
+                spent += cost
+            if drift <= FAILURE / 2:
+                break
+        x = moved
+        frames.append(x)
+    return torch.stack(frames).view(-1, *x_0.shape), spent
