@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 import pandas as pd
 import xarray as xr
@@ -29,7 +30,7 @@ def interval(measurement: xr.Dataset, name: str, form: str = ".3f", scale: float
     return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
-Families = Mapping[str, str] | pd.Series | None
+Families: TypeAlias = Mapping[str, str] | pd.Series | None
 
 
 def _table(measurements: list[xr.Dataset], families: Families, rows: Iterable[dict[str, object]]) -> pd.DataFrame:
