@@ -150,13 +150,15 @@ def match(
     start, distance = x_0.flatten(1), (f_0 - t).norm(dim=1)
     stepper = _stepper(method, objective, start, lr)
     descent = descend(objective, start, stepper, goal, distance, progress=f"{method} on {model.name}")
-    parameters = {"method": method, "goal": goal._asdict(), "max_evaluations": max_evaluations, "lr": lr}
     return measurement(
         _variables(model, x_0, x_t, f_0, t, descent),
         coords={"step": Variable(["step"], range(1, descent.loss.shape[1] + 1), "1", "evaluations")},
         model=model,
         seconds=watch.seconds,
-        **parameters,
+        method=method,
+        goal=goal._asdict(),
+        max_evaluations=max_evaluations,
+        lr=lr,
     )
 
 
