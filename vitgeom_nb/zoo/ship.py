@@ -111,11 +111,11 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
     model = as_model(name, {k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     logits, shown = evaluate(model, valid), HISTORY["top1_images"]
     rows = [*history(name, folder, valid[:shown]), {"epoch": recipe["epochs"], **_shape(model, valid[:shown])}]
+    scores = reliability(logits.half().float(), valid.labels)
     # nothing is written before everything is known: weights without their card do not load
     into.mkdir(parents=True, exist_ok=True)
     save_file(state, into / f"{name}.safetensors")
     np.savez_compressed(into / f"{name}.predictions.npz", logits=logits.half().numpy(), labels=valid.labels.short())
-    scores = reliability(logits.half().float(), valid.labels)
     card = {
         "name": name,
         "family": FAMILIES[name],
