@@ -8,6 +8,7 @@ import torch
 import vitgeom_nb as vg
 from vitgeom_nb import zoo
 from vitgeom_nb.derivatives import all_derivatives
+from vitgeom_nb.directions import unit
 from vitgeom_nb.errors import ArgumentError, ImageError, ModelError, WeightsError
 
 from .conftest import Affine, wrap_raw
@@ -51,7 +52,7 @@ def test_every_kind_of_derivative_is_right(name, images):
     model = vg.load(name, dtype=torch.float64)
     x = model.pixels(images)[:1]
     draw = torch.Generator().manual_seed(0)
-    v = torch.randn(x.shape, generator=draw, dtype=torch.float64)
+    v = unit(torch.randn(x.shape, generator=draw, dtype=torch.float64))
     w = torch.randn(1, model.dim, generator=draw, dtype=torch.float64)
     with all_derivatives():
         z, jv = torch.func.jvp(model.embed, (x,), (v,))
@@ -61,10 +62,9 @@ def test_every_kind_of_derivative_is_right(name, images):
     torch.testing.assert_close((pull(w)[0] * v).sum(), inner, rtol=1e-12, atol=1e-12 * float(w.norm() * jv.norm()))
     torch.testing.assert_close(rows[1], 2 * rows[0])
     torch.testing.assert_close(z, model.embed(x), rtol=0, atol=1e-10)
-    h = 1e-6
+    h = 1e-6 if name in ("vit", "swin") else 1e-8  # a step short enough to meet no kink of a ReLU
     difference = (model.embed(x + h * v) - model.embed(x - h * v)) / (2 * h)
-    if name != "mobilenetv2":  # its ReLU6 has a kink every few 1e-6: tested on a smooth function of it elsewhere
-        torch.testing.assert_close(jv, difference, rtol=0, atol=1e-6 * float(jv.norm()))
+    torch.testing.assert_close(jv, difference, rtol=0, atol=1e-6 * float(jv.norm()))
 
 
 @pytest.mark.parametrize("name", ["vit", "swin"])

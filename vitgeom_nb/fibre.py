@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 import xarray as xr
 
-from .descent import Goal, MinimumChange, Objective, descend
+from .descent import MinimumChange, Objective, descend
 from .directions import rms
 from .errors import ArgumentError
 from .matching import check_goal, checked_pairs, embed
@@ -20,10 +20,9 @@ from .similarity import psnr
 from .tangent import FAILURE, walk
 
 
-def _check(steps: int, residual: float, max_evaluations: int) -> Goal:
+def _check_steps(steps: int) -> None:
     if steps < 1:
         raise ArgumentError(f"steps is {steps}; a path needs at least one.")
-    return check_goal(-1, residual, max_evaluations)
 
 
 def _along(path: torch.Tensor, end: torch.Tensor, measure: Callable[..., torch.Tensor]) -> torch.Tensor:
@@ -42,17 +41,14 @@ def _away(f: torch.Tensor, f_0: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     return distance, F.cosine_similarity(f, f_0[:, None], dim=2)
 
 
-def fibre_walk(
-    model: VisionModel, start: Any, toward: Any, steps: int = 20, *, max_evaluations: int = 200
-) -> xr.Dataset:
+def fibre_walk(model: VisionModel, start: Any, toward: Any, steps: int = 20) -> xr.Dataset:
     r"""Walk from one image toward another while the embedding stands still.
 
     From `x_0` (`start`) toward `b` (`toward`): step k = 0, ..., N - 1 adds `h (I - J^+ J)(b - x)` with h = 1 / (N - k),
     J at the present image and pixels at a bound held, and then corrects back to `f(x) = f(x_0)` by least-norm steps
-    with the same J. Where these do not bring the drift under 5e-4, as at the kinks of a ReLU network, minimum-change
-    matching corrects; where that does not either, h is halved, up to seven times, so that the walk may end before it
-    has come as near to `b` as it could. For a linear map it ends at the point of the fibre nearest to `b`. Drift over
-    1e-3 is a failure, and shown as one.
+    with the same J. Where these do not bring the drift under 5e-4, h is halved, up to seven times; so a strongly bent
+    fibre is followed in small steps, and the walk may end before it has come as near to `b` as it could. For a linear
+    map it ends at the point of the fibre nearest to `b`. Drift over 1e-3 is a failure, and shown as one.
 
     Parameters
     ----------
@@ -62,8 +58,6 @@ def fibre_walk(
         `(B,3,H,W)` in [0,1], or what `samples()` returns; as many of each.
     steps
         N, the number of steps.
-    max_evaluations
-        Evaluations that the matching of one step may take.
 
     Returns
     -------
@@ -79,7 +73,7 @@ def fibre_walk(
     ImageError
         If images are not what the model takes.
     ArgumentError
-        If an image is to walk toward itself, the numbers differ, or `steps` or `max_evaluations` is below 1.
+        If an image is to walk toward itself, the numbers differ, or `steps` is below 1.
 
     References
     ----------
@@ -92,17 +86,15 @@ def fibre_walk(
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))
     >>> model = vg.wrap(net, mean=[0.5] * 3, std=[0.5] * 3, size=4, name="linear")
     >>> a, b = torch.rand(2, 1, 3, 4, 4)
-    >>> bool(vg.fibrewalk(model, a, b, steps=3).failed.any())
+    >>> bool(vg.fibre_walk(model, a, b, steps=3).failed.any())
     False
     """
     watch = Stopwatch()
-    goal = _check(steps, FAILURE / 2, max_evaluations)
+    _check_steps(steps)
     x_0, b = checked_pairs(model, start, toward)
     f_0 = embed(model, x_0)
     pairs = tqdm(zip(x_0, b, strict=True), desc=f"fibre walk on {model.name}", total=len(b), leave=False)
-    paths, evaluations = zip(
-        *(walk(model, image, end, steps, goal, max_evaluations) for image, end in pairs), strict=True
-    )
+    paths, evaluations = zip(*(walk(model, image, end, steps) for image, end in pairs), strict=True)
     path = torch.stack(paths)
     part = torch.linspace(0, 1, steps + 1, device=model.device, dtype=model.dtype)
     straight = torch.stack([x_0 + s * (b - x_0) for s in part], dim=1)
@@ -128,7 +120,6 @@ def fibre_walk(
         model=model,
         seconds=watch.seconds,
         steps=steps,
-        max_evaluations=max_evaluations,
         failure=FAILURE,
     )
 
@@ -182,7 +173,8 @@ def homotopy(
     5
     """
     watch = Stopwatch()
-    goal = _check(steps, residual, max_evaluations)
+    _check_steps(steps)
+    goal = check_goal(-1, residual, max_evaluations)
     x_0, x_t = checked_pairs(model, source, target)
     f_0, t = embed(model, x_0), embed(model, x_t)
     scale = (t - f_0).norm(dim=1)
