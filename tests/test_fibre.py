@@ -138,7 +138,7 @@ def test_bad_input_names_the_fix(affine: vg.VisionModel) -> None:
             function(affine, start, start)
         with pytest.raises(ArgumentError, match="steps is 0; a path needs at least one"):
             function(affine, start, toward, steps=0)
-        with pytest.raises(ArgumentError, match="max_evaluations is 0; allow at least one"):
-            function(affine, start, toward, max_evaluations=0)
+    with pytest.raises(ArgumentError, match="max_evaluations is 0; allow at least one"):
+        vg.homotopy(affine, start, toward, max_evaluations=0)
     with pytest.raises(ArgumentError, match="residual is -1; ask for a positive one"):
         vg.homotopy(affine, start, toward, residual=-1)

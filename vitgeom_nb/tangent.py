@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import torch
 
-from .descent import Goal, MinimumChange, Objective, descend
 from .jacobian import Spectrum, jacobian_matrix, project_null, spectrum
 from .lbfgs import TINY
 from .matching import embed
@@ -62,18 +61,7 @@ def settle(model: VisionModel, x: torch.Tensor, f_0: torch.Tensor, along: Tangen
     return best, lowest, count
 
 
-def polish(
-    model: VisionModel, x: torch.Tensor, f_0: torch.Tensor, goal: Goal, max_evaluations: int
-) -> tuple[torch.Tensor, float, int]:
-    """The smallest correction of `x` `(n,)` back to f_0 that matching finds: image, drift, evaluations."""
-    objective, start, scale = Objective(model, f_0[None], max_evaluations), x[None], f_0.norm()[None]
-    found = descend(objective, start, MinimumChange(start, objective.targets), goal, scale)
-    return found.x[0], float((found.embedding[0] - f_0).norm() / scale), int(found.evaluations)
-
-
-def walk(
-    model: VisionModel, x_0: torch.Tensor, b: torch.Tensor, steps: int, goal: Goal, max_evaluations: int
-) -> tuple[torch.Tensor, int]:
+def walk(model: VisionModel, x_0: torch.Tensor, b: torch.Tensor, steps: int) -> tuple[torch.Tensor, int]:
     """Frames `(steps + 1,3,H,W)` of one walk, and what it cost."""
     x, end = x_0.flatten(), b.flatten()
     f_0 = embed(model, x_0[None])[0]
@@ -85,9 +73,6 @@ def walk(
             ahead = (x + along.step / (steps - k) / 2**halving).clamp(0, 1)
             moved, drift, cost = settle(model, ahead, f_0, along)
             spent += cost
-            if halving == 0 and drift > FAILURE / 2:
-                moved, drift, cost = polish(model, ahead, f_0, goal, max_evaluations)
-                spent += cost
             if drift <= FAILURE / 2:
                 break
         x = moved
