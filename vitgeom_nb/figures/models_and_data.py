@@ -32,7 +32,7 @@ def sample_images(batches: Images | Sequence[Images], columns: int = 6) -> Figur
     rows = [
         batch[list(range(i, min(i + columns, len(batch))))] for batch in batches for i in range(0, len(batch), columns)
     ]
-    figure, grid = subplots(len(rows), columns, figsize=(1.35 * columns, 1.5 * len(rows)), squeeze=False)
+    figure, grid = subplots(len(rows), columns, figsize=(1.15 * columns, 1.3 * len(rows)), squeeze=False)
     for line, batch in zip(grid, rows, strict=True):
         for axes in line[len(batch) :]:
             axes.axis("off")
