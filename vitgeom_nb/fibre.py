@@ -46,9 +46,10 @@ def fibre_walk(model: VisionModel, start: Any, toward: Any, steps: int = 20) -> 
 
     From `x_0` (`start`) toward `b` (`toward`): step k = 0, ..., N - 1 adds `h (I - J^+ J)(b - x)` with h = 1 / (N - k),
     J at the present image and pixels at a bound held, and then corrects back to `f(x) = f(x_0)` by least-norm steps
-    with the same J. Where these do not bring the drift under 5e-4, h is halved, up to seven times; so a strongly bent
-    fibre is followed in small steps, and the walk may end before it has come as near to `b` as it could. For a linear
-    map it ends at the point of the fibre nearest to `b`. Drift over 1e-3 is a failure, and shown as one.
+    with the same J. Where these do not bring the drift under 5e-4, h is halved, up to seven times, and the next step
+    begins with twice what held; so a strongly bent fibre is followed in small steps, and the walk may end before it has
+    come as near to `b` as it could. For a linear map it ends at the point of the fibre nearest to `b`. Drift over 1e-3
+    is a failure, and shown as one.
 
     Parameters
     ----------

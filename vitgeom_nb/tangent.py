@@ -65,14 +65,19 @@ def walk(model: VisionModel, x_0: torch.Tensor, b: torch.Tensor, steps: int) -> 
     """Frames `(steps + 1,3,H,W)` of one walk, and what it cost."""
     x, end = x_0.flatten(), b.flatten()
     f_0 = embed(model, x_0[None])[0]
-    frames, spent = [x], 0
+    frames, spent, halving = [x], 0, 0
     for k in range(steps):
         along = tangent(jacobian_matrix(model, x.view_as(x_0)), x, end - x)
         spent += model.dim
-        for halving in range(HALVINGS):
+        first = max(halving - 1, 0)
+        for halving in range(first, first + HALVINGS):
             ahead = (x + along.step / (steps - k) / 2**halving).clamp(0, 1)
             moved, drift, cost = settle(model, ahead, f_0, along)
             spent += cost
+            if drift > FAILURE / 2 and halving == first:  # a kink was crossed: J on its far side knows the way back
+                J = jacobian_matrix(model, ahead.view_as(x_0))
+                moved, drift, cost = settle(model, ahead, f_0, Tangent(along.step, J, spectrum(J)))
+                spent += model.dim + cost
             if drift <= FAILURE / 2:
                 break
         x = moved
