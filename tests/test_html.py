@@ -75,6 +75,8 @@ def test_every_picture_exists_and_is_described_by_a_sentence(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in chapters() if name != "api"])
 def test_no_sentence_is_broken(name: str) -> None:
     for block in article(name).select("p, figcaption, li"):
+        if block.find_parent(class_="xr-wrap"):  # a measurement that prints itself, attributes and all
+            continue
         text = " ".join(
             str(piece) for piece in block.find_all(string=True) if not piece.find_parent(["code", "pre", "script"])
         )
