@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
@@ -13,7 +14,7 @@ from .verdicts import side
 
 
 def interval(measurement: xr.Dataset, name: str, form: str = ".3f", scale: float = 1.0) -> str:
-    """A scalar of a measurement with its interval: `0.031 [0.024, 0.038]`.
+    """A scalar of a measurement with its interval: `0.031 [0.024, 0.038]`, or word that there is none.
 
     Parameters
     ----------
@@ -27,6 +28,8 @@ def interval(measurement: xr.Dataset, name: str, form: str = ".3f", scale: float
         What each is multiplied with first.
     """
     value, low, high = (scale * float(measurement[key]) for key in (name, f"{name}_low", f"{name}_high"))
+    if math.isnan(low) or math.isnan(high):
+        return "too few images" if math.isnan(value) else f"{value:{form}} [too few images]"
     return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 

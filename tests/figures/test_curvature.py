@@ -85,7 +85,7 @@ def test_direction_change_draws_bands_median_mean_and_floor(models, images, tmp_
     same_from_file(vg.figures.direction_change, bends, tmp_path)
 
 
-def test_step_law_draws_marks_fits_and_the_published_step(laws, tmp_path):
+def test_step_law_draws_marks_fits_and_the_step_of_the_other_figures(laws, tmp_path):
     axes = vg.figures.step_law(laws).axes[0]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     named = {line.get_label().split(":")[0]: line for line in axes.lines if not line.get_label().startswith("_")}
@@ -96,8 +96,8 @@ def test_step_law_draws_marks_fits_and_the_published_step(laws, tmp_path):
     assert f"[{float(rms['exponent_low']):.2f}, {float(rms['exponent_high']):.2f}]" in named["ViT"].get_label()
     fit = axes.lines[1]
     assert np.polyfit(np.log(fit.get_xdata()), np.log(fit.get_ydata()), 1)[0] == pytest.approx(float(rms["exponent"]))
-    assert named["step of the published figure"].get_xdata()[0] == 1e-3
-    assert "published" not in str(vg.figures.step_law(laws, published=None).axes[0].get_legend_handles_labels()[1])
+    assert named["step of the other figures"].get_xdata()[0] == 1e-3
+    assert "other figures" not in str(vg.figures.step_law(laws, marked=None).axes[0].get_legend_handles_labels()[1])
     assert named["ViT"].get_marker() != named["ResNet"].get_marker()
     same_from_file(vg.figures.step_law, laws, tmp_path)
 

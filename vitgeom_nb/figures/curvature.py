@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from ..additivity import KINDS
 from .style import as_list, look, subplots
 
-PUBLISHED_STEP = 1e-3  # 50 steps over an rms of 0.05
+CHAPTER_STEP = 1e-3  # 50 steps over an rms of 0.05
 LOWEST = 1e-16  # what is exactly zero is drawn here on a logarithmic axis
 
 
@@ -72,11 +72,11 @@ def direction_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     return figure
 
 
-def step_law(measurements: xr.Dataset | Iterable[xr.Dataset], published: float | None = PUBLISHED_STEP) -> Figure:
+def step_law(measurements: xr.Dataset | Iterable[xr.Dataset], marked: float | None = CHAPTER_STEP) -> Figure:
     """Direction change against the length of the step on logarithmic axes, with the fitted exponents.
 
     Markers are the root mean square over images and directions, bands the quartiles; a thin line is the fit. The step
-    of the published figure is marked unless `published` is None.
+    that the other figures use is marked unless `marked` is None.
     """
     each = as_list(measurements)
     figure, axes = subplots(figsize=(7.2, 4.4))
@@ -96,8 +96,8 @@ def step_law(measurements: xr.Dataset | Iterable[xr.Dataset], published: float |
         if use.sum() >= 3:
             fit = np.polyfit(np.log(h[use]), np.log(typical[use]), 1)
             axes.plot(h[use], np.exp(np.polyval(fit, np.log(h[use]))), color=colour, linewidth=1)
-    if published is not None:
-        axes.axvline(published, color="#444444", linestyle=":", linewidth=1.2, label="step of the published figure")
+    if marked is not None:
+        axes.axvline(marked, color="#444444", linestyle=":", linewidth=1.2, label="step of the other figures")
     counts = f"{each[0].sizes['image']} images, {each[0].sizes['direction']} directions"
     axes.set(
         xscale="log",
@@ -114,7 +114,7 @@ def step_law(measurements: xr.Dataset | Iterable[xr.Dataset], published: float |
 def curvature(
     measurements: xr.Dataset | Iterable[xr.Dataset],
     laws: xr.Dataset | Iterable[xr.Dataset],
-    step: float = PUBLISHED_STEP,
+    step: float = CHAPTER_STEP,
 ) -> Figure:
     """Direction change measured at one step against what the exact curvature predicts for it, one mark a line.
 

@@ -28,7 +28,7 @@ from .architectures import ARCHITECTURES, FAMILIES, MEAN, SIZE, STD
 from .train import DATA, default_work
 
 HALF_TOLERANCE = 1e-3  # relative change of embeddings that half precision may cause
-# the step of the published figure, epsilon / steps = 1e-3, on a shorter way
+# the step of the chapter on curvature, epsilon / steps = 1e-3, on a shorter way
 HISTORY: dict[str, Any] = {"top1_images": 2000, "images": 10, "directions": 10, "steps": 10, "epsilon": 0.01, "seed": 0}
 
 
