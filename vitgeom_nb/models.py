@@ -238,6 +238,14 @@ def _timm_embed(module: Any, x: torch.Tensor) -> torch.Tensor:
     return module.forward_head(module.forward_features(x), pre_logits=True)
 
 
+def embedded(name: str, state: dict[str, torch.Tensor], **options: Any) -> VisionModel:
+    """An embedded architecture with the weights `state`; `options` are those of `VisionModel`."""
+    module = ARCHITECTURES[name]()
+    module.load_state_dict(state)
+    fixed = {"size": SIZE, "mean": MEAN, "std": STD, "embed": _timm_embed, "logits": _call}
+    return VisionModel(module, name=name, family=FAMILIES[name], **fixed, **options)
+
+
 def load(name: str, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32) -> VisionModel:
     """Load a model by name.
 
@@ -266,22 +274,7 @@ def load(name: str, device: torch.device | str | None = None, dtype: torch.dtype
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are {', '.join(ARCHITECTURES)};"
         raise ModelError(f"There is no model {name!r}: {hint} wrap(module, ...) takes any network of your own.")
     info = card(name)
-    module = ARCHITECTURES[name]()
-    module.load_state_dict(weights(name))
-    return VisionModel(
-        module,
-        name=name,
-        family=FAMILIES[name],
-        size=SIZE,
-        mean=MEAN,
-        std=STD,
-        embed=_timm_embed,
-        logits=_call,
-        classes=info["classes"],
-        digest=info["sha256"],
-        device=device,
-        dtype=dtype,
-    )
+    return embedded(name, weights(name), classes=info["classes"], digest=info["sha256"], device=device, dtype=dtype)
 
 
 def models(tier: str | None = None) -> pd.DataFrame:

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from tqdm.auto import tqdm
 
 from ..calibration import reliability
 from ..curvature import direction_change
 from ..data import DATA_SETS, class_names, labelled, samples
 from ..images import Images
-from ..models import VisionModel
+from ..models import VisionModel, embedded
+from ..progress import tqdm
 from ..zoo import zoo_file
-from .architectures import ARCHITECTURES, FAMILIES, MEAN, SIZE, STD
+from .architectures import ARCHITECTURES, FAMILIES, SIZE
 from .train import DATA, default_work
 
 HALF_TOLERANCE = 1e-3  # relative change of embeddings that half precision may cause
@@ -41,22 +41,6 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def as_model(name: str, state: dict[str, torch.Tensor]) -> VisionModel:
-    """The `VisionModel` of an architecture with these weights."""
-    module = ARCHITECTURES[name]()
-    module.load_state_dict(state)
-    return VisionModel(
-        module,
-        name=name,
-        family=FAMILIES[name],
-        size=SIZE,
-        mean=MEAN,
-        std=STD,
-        embed=lambda m, x: m.forward_head(m.forward_features(x), pre_logits=True),
-        logits=lambda m, x: m(x),
-    )
-
-
 @torch.no_grad()
 def evaluate(model: VisionModel, images: Images, batch: int = 250) -> torch.Tensor:
     """Logits `(N,C)` of all images."""
@@ -69,7 +53,7 @@ def halved(name: str, state: dict[str, torch.Tensor], images: Images) -> dict[st
     half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     back = {k: v.float() if v.is_floating_point() else v for k, v in half.items()}
     with torch.no_grad():
-        full, rounded = as_model(name, state).embed(images.pixels), as_model(name, back).embed(images.pixels)
+        full, rounded = embedded(name, state).embed(images.pixels), embedded(name, back).embed(images.pixels)
     moved = float(((full - rounded).norm(dim=1) / full.norm(dim=1)).max())
     return half if moved < HALF_TOLERANCE else state
 
@@ -81,7 +65,7 @@ def history(name: str, folder: Path, images: Images) -> list[dict[str, Any]]:
         label = path.stem.removeprefix("weights-")
         if label == "final":
             continue
-        model = as_model(name, torch.load(path, weights_only=True))
+        model = embedded(name, torch.load(path, weights_only=True))
         rows.append({"epoch": float(label), **_shape(model, images)})
     return sorted(rows, key=lambda row: row["epoch"])
 
@@ -108,7 +92,7 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
     valid = labelled(DATA, "valid")
     state = torch.load(folder / "weights-final.pt", weights_only=True)
     state = {k: v.contiguous() for k, v in halved(name, state, valid[:256]).items()}
-    model = as_model(name, {k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    model = embedded(name, {k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     logits, shown = evaluate(model, valid), HISTORY["top1_images"]
     rows = [*history(name, folder, valid[:shown]), {"epoch": recipe["epochs"], **_shape(model, valid[:shown])}]
     scores = reliability(logits.half().float(), valid.labels)

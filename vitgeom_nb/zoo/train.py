@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from tqdm.auto import tqdm
 
 from ..data import decoded
 from ..errors import ArgumentError
+from ..progress import tqdm
 from .architectures import ARCHITECTURES, MEAN, SIZE, STD
 
 DATA = "tiny-imagenet"
