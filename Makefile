@@ -10,7 +10,8 @@ TEXTS := $(wildcard book/*.md)
 NOTEBOOKS := $(TEXTS:.md=.ipynb)
 TESTED := _executed
 BOOK := $(BIN)/jupyter-book build -W -n --keep-going --all
-QUIET := TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1
+# pages have no kernel, so no widgets either
+QUIET := TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1 VITGEOM_WIDGETS=0
 # tests run side by side: one thread each, or they would fight for the cores
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(QUIET) $(BIN)/python -m pytest -n $(WORKERS)
 
@@ -35,7 +36,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 
 unit: $(VENV)/.test
-	$(SIDE_BY_SIDE) --ignore tests/test_html.py
+	$(SIDE_BY_SIDE) --ignore tests/pages
 
 # The chapters are executed once, by nbmake; the book that is then built and checked is made of exactly these runs.
 notebooks: $(VENV)/.test
@@ -49,7 +50,7 @@ tested-book: notebooks
 	$(QUIET) $(BOOK) $(TESTED) --path-output .
 
 pages: tested-book
-	$(BIN)/python -m pytest tests/test_html.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/pages
 
 gpu: $(VENV)/.test ## execute every chapter on this machine, for a runner with a GPU
 	$(QUIET) $(BIN)/python -m pytest --nbmake --nbmake-timeout=1800 --durations=0 $(NOTEBOOKS)

@@ -7,7 +7,7 @@ import torch
 import vitgeom_nb as vg
 from vitgeom_nb.curvature import line_derivatives
 from vitgeom_nb.errors import ArgumentError, ImageError
-from vitgeom_nb.lines import Lines, embeddings_along, in_dtype, turning_angle
+from vitgeom_nb.lines import Lines, embeddings_along, turning_angle
 
 
 class Path(torch.nn.Module):
@@ -115,7 +115,7 @@ def test_derivatives_along_a_line_equal_finite_differences_on_the_embedded_netwo
     smooth = model.family == "transformer"
     # torch has only slow code for the double derivatives of grouped convolutions in float64
     precision = torch.float64 if smooth else torch.float32
-    first, second = line_derivatives(in_dtype(model, precision), *(t.to(precision) for t in start))
+    first, second = line_derivatives(model.in_dtype(precision), *(t.to(precision) for t in start))
     # kinks between the points of a ReLU network would spoil a difference of the second order
     h = 3e-4 if smooth else 1e-8
     z = embeddings_along(model, *start, h * torch.arange(-2.0, 3.0, dtype=torch.float64), 8).unbind(1)

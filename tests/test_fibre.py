@@ -1,4 +1,4 @@
-"""Fibre walks and homotopies against the projections of linear algebra."""
+"""Fibre walks against the projections of linear algebra."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import vitgeom_nb as vg
 from tests.conftest import wrap_raw
 from tests.test_matching import Counting, least_norm, pairs, values
 from vitgeom_nb.errors import ArgumentError
+from vitgeom_nb.fibre import fibre_at
 from vitgeom_nb.tangent import tangent
 
 
@@ -96,49 +97,42 @@ def test_a_walk_that_cannot_hold_the_embedding_fails_openly() -> None:
     assert (walk.drift.isel(step=1) > 1).all()
 
 
-def test_linear_homotopy_walks_the_least_norm_line(affine: vg.VisionModel) -> None:
-    source, target = pairs()
-    path = vg.homotopy(affine, source, target, steps=4, residual=1e-9)
-    end = least_norm(affine, source, target)
-    assert path.converged.all()
-    for s, frame in zip(path.s.values, values(path, "path").unbind(1), strict=True):
-        torch.testing.assert_close(frame, source + float(s) * (end - source), rtol=0, atol=1e-7)
-
-
-def test_homotopy_embeds_on_the_straight_line(smooth: vg.VisionModel) -> None:
-    source, target = pairs(low=0.1, high=0.9)
-    path = vg.homotopy(smooth, source, target, steps=5, residual=0.01)
-    frames = values(path, "path")
+def test_between_two_steps_the_walk_is_brought_back_to_the_fibre(smooth: vg.VisionModel) -> None:
+    walk = vg.fibre_walk(smooth, *pairs(low=0.0, high=1.0), steps=4)
+    path = values(walk, "path")
+    between = fibre_at(smooth, walk, 1.5)
+    frame = values(between, "path")[:, 0]
     with torch.no_grad():
-        f = smooth.embed(frames.flatten(0, 1)).unflatten(0, (3, 6))
-        f_0, t = smooth.embed(source), smooth.embed(target)
-    line = f_0[:, None] + values(path, "s")[None, :, None] * (t - f_0)[:, None]
-    residual = (f - line).norm(dim=2) / (t - f_0).norm(dim=1)[:, None]
-    torch.testing.assert_close(values(path, "residual"), residual, rtol=1e-6, atol=1e-14)
-    assert path.converged.all()
-    assert (residual <= 0.01).all()
-    np.testing.assert_allclose(path.cosine[:, -1], F.cosine_similarity(f[:, -1], t))
-    assert path.path.min() >= 0
-    assert path.path.max() <= 1
+        drift = (smooth.embed(frame) - smooth.embed(path[:, 0])).norm(dim=1) / smooth.embed(path[:, 0]).norm(dim=1)
+        blend = (smooth.embed((path[:, 1] + path[:, 2]) / 2) - smooth.embed(path[:, 0])).norm(dim=1)
+    torch.testing.assert_close(values(between, "drift")[:, 0], drift)
+    assert (drift <= 1e-3).all()
+    assert (drift * smooth.embed(path[:, 0]).norm(dim=1) <= blend + 1e-12).all()
+    assert float(between.step[0]) == 1.5
+    exact = fibre_at(smooth, walk, 4)
+    torch.testing.assert_close(values(exact, "path")[:, 0], path[:, 4], rtol=0, atol=1e-3)
+    torch.testing.assert_close(values(exact, "straight_drift")[:, 0], values(walk, "straight_drift")[:, 4])
 
 
-def test_both_survive_netcdf(affine: vg.VisionModel, tmp_path: object) -> None:
-    for name, measured in (
-        ("walk", vg.fibre_walk(affine, *pairs(1), steps=2)),
-        ("homotopy", vg.homotopy(affine, *pairs(1), steps=2)),
-    ):
-        path = vg.save_measurement(measured, tmp_path / f"{name}.nc")  # type: ignore[operator]
-        assert vg.open_measurement(path).identical(measured)
+def test_embeddings_are_those_of_the_frames(smooth: vg.VisionModel) -> None:
+    start, toward = pairs()
+    walk = vg.fibre_walk(smooth, start, toward, steps=2)
+    with torch.no_grad():
+        f = smooth.embed(values(walk, "path").flatten(0, 1)).unflatten(0, (3, 3))
+        half = smooth.embed((start + toward) / 2)
+    torch.testing.assert_close(values(walk, "embedding"), f)
+    torch.testing.assert_close(values(walk, "straight_embedding")[:, 1], half)
+
+
+def test_survives_netcdf(affine: vg.VisionModel, tmp_path: object) -> None:
+    measured = vg.fibre_walk(affine, *pairs(1), steps=2)
+    path = vg.save_measurement(measured, tmp_path / "walk.nc")  # type: ignore[operator]
+    assert vg.open_measurement(path).identical(measured)
 
 
 def test_bad_input_names_the_fix(affine: vg.VisionModel) -> None:
     start, toward = pairs()
-    for function in (vg.fibre_walk, vg.homotopy):
-        with pytest.raises(ArgumentError, match="same image; choose two that differ"):
-            function(affine, start, start)
-        with pytest.raises(ArgumentError, match="steps is 0; a path needs at least one"):
-            function(affine, start, toward, steps=0)
-    with pytest.raises(ArgumentError, match="max_evaluations is 0; allow at least one"):
-        vg.homotopy(affine, start, toward, max_evaluations=0)
-    with pytest.raises(ArgumentError, match="residual is -1; ask for a positive one"):
-        vg.homotopy(affine, start, toward, residual=-1)
+    with pytest.raises(ArgumentError, match="same image; choose two that differ"):
+        vg.fibre_walk(affine, start, start)
+    with pytest.raises(ArgumentError, match="steps is 0; a path needs at least one"):
+        vg.fibre_walk(affine, start, toward, steps=0)

@@ -5,7 +5,7 @@ import torch
 
 import vitgeom_nb as vg
 from vitgeom_nb.errors import ArgumentError
-from vitgeom_nb.lines import Lines, embeddings_along, in_dtype, turning_angle
+from vitgeom_nb.lines import Lines, embeddings_along, turning_angle
 
 
 def wrapped(net, **options):
@@ -71,8 +71,8 @@ def test_embeddings_along_a_line_of_a_linear_map(linear):
 
 
 def test_another_precision_is_a_copy_and_the_same_one_is_not(linear):
-    single = in_dtype(linear, torch.float32)
-    assert in_dtype(linear, torch.float64) is linear
+    single = linear.in_dtype(torch.float32)
+    assert linear.in_dtype(torch.float64) is linear
     assert (linear.dtype, single.dtype) == (torch.float64, torch.float32)
     x = torch.rand(2, 3, 4, 4, dtype=torch.float64)
     assert single.embed(x.float()).dtype == torch.float32

@@ -226,3 +226,18 @@ def test_tier_comes_from_the_environment(monkeypatch):
 def test_digest_of_a_wrapped_module_depends_on_its_weights_only():
     same = wrap_raw(Affine(5, 4), 4).digest, wrap_raw(Affine(5, 4), 4).digest
     assert same[0] == same[1] != wrap_raw(Affine(5, 4, seed=1), 4).digest
+
+
+def test_a_watched_model_is_the_same_model_and_tells_of_every_pass(affine, pixels):
+    passes = []
+    watched = affine.watched(lambda: passes.append(1))
+    torch.testing.assert_close(watched.embed(pixels), affine.embed(pixels))
+    torch.testing.assert_close(watched.logits(pixels), affine.logits(pixels))
+    assert len(passes) == 2
+    assert (watched.name, watched.digest, watched.dim) == (affine.name, affine.digest, affine.dim)
+
+    def stop():
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        vg.jacobian(affine.watched(stop), pixels)

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from vitgeom_nb.progress import tqdm
+from vitgeom_nb.progress import silent, tqdm
 
 
 def shown(**options: object) -> str:
@@ -23,3 +23,10 @@ def test_progress_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_environment_silences_even_bars_that_ask_to_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TQDM_DISABLE", "1")
     assert shown(disable=False) == ""
+
+
+def test_work_that_shows_its_progress_elsewhere_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TQDM_DISABLE", "0")
+    with silent():
+        assert shown() == ""
+    assert "100%" in shown()

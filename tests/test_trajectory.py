@@ -120,3 +120,24 @@ def test_bad_input_is_one_clear_sentence():
         vg.trajectory(model, GREY, directions=torch.ones(2, 3, 4, 4))
     with pytest.raises(ArgumentError, match="shape"):
         vg.trajectory(model, GREY, directions=torch.ones(3, 4))
+
+
+def test_a_line_is_a_path_with_known_turns_and_projections():
+    model = vg.wrap(
+        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 6), torch.nn.Tanh()),
+        mean=[0.0] * 3, std=[1.0] * 3, size=2, dtype=torch.float64,
+    )  # fmt: skip
+    image = torch.full((1, 3, 2, 2), 0.5, dtype=torch.float64)
+    moved = vg.trajectory(model, image, shape="line", epsilon=0.4, points=9)
+    assert dict(moved.feature.sizes) == {"curve": 1, "point": 9, "component": 2}
+    np.testing.assert_allclose(moved.a[0], np.linspace(-0.4, 0.4, 9))
+    assert (moved.b == 0).all()
+    places = image.numpy() + moved.a.values[0][:, None, None, None] * moved.axis.values[0]
+    with torch.no_grad():
+        z = model.embed(torch.from_numpy(places)).numpy()
+    np.testing.assert_allclose(moved.feature[0], (z - moved["mean"].values) @ moved.basis.values.T, atol=1e-12)
+    np.testing.assert_allclose(moved["mean"], z.mean(0))
+    steps = np.diff(z, axis=0)
+    cosine = (steps[1:] * steps[:-1]).sum(1) / np.linalg.norm(steps[1:], axis=1) / np.linalg.norm(steps[:-1], axis=1)
+    np.testing.assert_allclose(moved.angle[0, 1:-1], np.arccos(cosine), atol=1e-7)
+    assert np.isnan(moved.angle[0, [0, -1]]).all()

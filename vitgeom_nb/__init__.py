@@ -5,13 +5,15 @@
 >>> images = vg.samples("cifar10", n=8)
 """
 
-from . import errors, figures, verdicts
+from . import errors, explore, figures, verdicts
 from .additivity import additivity
 from .boundary import fgsm_direction, fgsm_step, travel_distance
 from .calibration import reliability, temperature
 from .curvature import curvature, direction_change
 from .data import Predictions, has_labelled, labelled, recorded_predictions, samples
-from .fibre import fibre_walk, homotopy
+from .fgsm_path import fgsm_path
+from .fibre import fibre_walk
+from .homotopy import homotopy
 from .images import Images
 from .jacobian import jacobian, singular_spectrum
 from .jump import random_jump
@@ -22,6 +24,7 @@ from .models import VisionModel, load, models, tier, wrap
 from .paths import path_plane
 from .predictions import own_labels
 from .similarity import psnr
+from .singular_steps import singular_steps
 from .steplaw import step_law
 from .steps import step_response
 from .training import training_history
@@ -37,7 +40,9 @@ __all__ = [
     "curvature",
     "direction_change",
     "errors",
+    "explore",
     "fgsm_direction",
+    "fgsm_path",
     "fgsm_step",
     "fibre_walk",
     "figures",
@@ -59,6 +64,7 @@ __all__ = [
     "samples",
     "save_measurement",
     "singular_spectrum",
+    "singular_steps",
     "step_law",
     "step_response",
     "temperature",

@@ -11,7 +11,7 @@ import xarray as xr
 from torch import nn
 
 from .errors import ArgumentError, ModelError
-from .lines import Lines, in_dtype, turning_angle
+from .lines import Lines, turning_angle
 from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
 from .progress import tqdm
@@ -130,7 +130,7 @@ def additivity(
     watch = Stopwatch()
     if not step > 0:
         raise ArgumentError(f"step is {step}; it must be positive.")
-    exact = in_dtype(model, torch.float64)
+    exact = model.in_dtype(torch.float64)
     lines = Lines.make(exact, images, directions, seed)
     images_, directions_ = lines.each()
     rows: list[torch.Tensor] = []

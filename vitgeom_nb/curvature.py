@@ -11,7 +11,7 @@ import xarray as xr
 from .batching import in_batches
 from .derivatives import all_derivatives
 from .errors import ArgumentError
-from .lines import Lines, embeddings_along, in_dtype, turning_angle
+from .lines import Lines, embeddings_along, turning_angle
 from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
 
@@ -131,7 +131,7 @@ def rounding(model: VisionModel, lines: Lines, distances: torch.Tensor, batch: i
     """
     first = lines.start(torch.arange(lines.shape[0]), torch.zeros(lines.shape[0], dtype=torch.long))
     single, double = (
-        embeddings_along(in_dtype(model, dtype), *first, distances, batch).double()
+        embeddings_along(model.in_dtype(dtype), *first, distances, batch).double()
         for dtype in (torch.float32, torch.float64)
     )
     error = (single - double).diff(n=2, dim=1).norm(dim=-1).square().mean(1).sqrt()

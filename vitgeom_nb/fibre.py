@@ -1,4 +1,4 @@
-"""Paths of equivalent images: along a fibre, where the embedding stands still, and across fibres to a target."""
+"""Paths of equivalent images along a fibre, where the embedding stands still."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ import torch
 import torch.nn.functional as F
 import xarray as xr
 
-from .descent import MinimumChange, Objective, descend
 from .directions import rms
 from .errors import ArgumentError
-from .matching import check_goal, checked_pairs, embed
+from .matching import checked_pairs, embed
 from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
 from .progress import tqdm
 from .similarity import psnr
-from .tangent import FAILURE, walk
+from .tangent import FAILURE, back_to_fibre, walk
 
 
-def _check_steps(steps: int) -> None:
+def check_steps(steps: int) -> None:
+    """Raise ArgumentError unless a path has at least one step."""
+
     if steps < 1:
         raise ArgumentError(f"steps is {steps}; a path needs at least one.")
 
 
-def _along(path: torch.Tensor, end: torch.Tensor, measure: Callable[..., torch.Tensor]) -> torch.Tensor:
+def along(path: torch.Tensor, end: torch.Tensor, measure: Callable[..., torch.Tensor]) -> torch.Tensor:
     """`measure(frame, end)` for each frame of `(B,K,3,H,W)`: `(B,K)`."""
     return torch.stack([measure(frame, end) for frame in path.unbind(1)], dim=1)
 
 
-def _embeddings(model: VisionModel, path: torch.Tensor) -> torch.Tensor:
+def embeddings_of(model: VisionModel, path: torch.Tensor) -> torch.Tensor:
     """`(B,K,D)` embeddings of the frames `(B,K,3,H,W)`."""
     return embed(model, path.flatten(0, 1)).unflatten(0, path.shape[:2])
 
 
-def _away(f: torch.Tensor, f_0: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def away_from(f: torch.Tensor, f_0: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Relative distance and cosine of embeddings `(B,K,D)` to `(B,D)`."""
     distance = (f - f_0[:, None]).norm(dim=2) / f_0.norm(dim=1)[:, None]
     return distance, F.cosine_similarity(f, f_0[:, None], dim=2)
@@ -64,10 +65,11 @@ def fibre_walk(model: VisionModel, start: Any, toward: Any, steps: int = 20) -> 
     -------
     xarray.Dataset
         `path(image, step, channel, y, x)`, of N + 1 frames; `drift(image, step)`, `||f(x) - f(x_0)|| / ||f(x_0)||`,
-        and `straight_drift`, the same for the straight blend of `x_0` and `b`; `failed(image, step)`, drift over
-        1e-3; `cosine(image, step)` to f(x_0) and `end_cosine(image)`, that of f(b); `distance(image, step)` to `b`
-        in rms per pixel; `psnr_start` and `psnr_end` `(image, step)` against `x_0` and `b` [dB];
-        `evaluations(image)`, where a row of J, and a forward pass without a backward, count as one each.
+        and `straight_drift`, the same for the straight blend of `x_0` and `b`; `embedding(image, step, component)` and
+        `straight_embedding`, of which these are the drifts; `failed(image, step)`, drift over 1e-3;
+        `cosine(image, step)` to f(x_0) and `end_cosine(image)`, that of f(b); `distance(image, step)` to `b` in rms per
+        pixel; `psnr_start` and `psnr_end` `(image, step)` against `x_0` and `b` [dB]; `evaluations(image)`, where a row
+        of J, and a forward pass without a backward, count as one each.
 
     Raises
     ------
@@ -91,122 +93,77 @@ def fibre_walk(model: VisionModel, start: Any, toward: Any, steps: int = 20) -> 
     False
     """
     watch = Stopwatch()
-    _check_steps(steps)
+    check_steps(steps)
     x_0, b = checked_pairs(model, start, toward)
-    f_0 = embed(model, x_0)
     pairs = tqdm(zip(x_0, b, strict=True), desc=f"fibre walk on {model.name}", total=len(b), leave=False)
     paths, evaluations = zip(*(walk(model, image, end, steps) for image, end in pairs), strict=True)
-    path = torch.stack(paths)
-    part = torch.linspace(0, 1, steps + 1, device=model.device, dtype=model.dtype)
-    straight = torch.stack([x_0 + s * (b - x_0) for s in part], dim=1)
-    drift, cosine = _away(_embeddings(model, path), f_0)
-    straight_drift, straight_cosine = _away(_embeddings(model, straight), f_0)
+    return _walked(model, x_0, b, torch.stack(paths), torch.arange(steps + 1), evaluations, watch, steps)
+
+
+def fibre_at(model: VisionModel, walked: xr.Dataset, step: float) -> xr.Dataset:
+    """A `fibre_walk` at one point between two of its steps: their blend, brought back to the fibre.
+
+    Parameters
+    ----------
+    model
+        The network that walked.
+    walked
+        What `fibre_walk` returned.
+    step
+        Between 0 and its last step.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `fibre_walk`, with this one `step`; `evaluations` are those of the walk.
+    """
+    watch, last = Stopwatch(), walked.sizes["step"] - 1
+    path, b = (torch.from_numpy(walked[name].values).to(model.device, model.dtype) for name in ("path", "toward"))
+    k = min(int(step), last - 1)
+    blend = torch.lerp(path[:, k], path[:, k + 1], step - k)
+    f_0 = embed(model, path[:, 0])
+    frames = torch.stack([back_to_fibre(model, x, f) for x, f in zip(blend, f_0, strict=True)])
+    at = torch.tensor([step], dtype=torch.float64)
+    return _walked(model, path[:, 0], b, frames[:, None], at, walked.evaluations.values, watch, last)
+
+
+def _walked(
+    model: VisionModel,
+    x_0: torch.Tensor,
+    b: torch.Tensor,
+    path: torch.Tensor,
+    at_step: torch.Tensor,
+    evaluations: Any,
+    watch: Stopwatch,
+    steps: int,
+) -> xr.Dataset:
+    """The measurement of frames `(B,K,3,H,W)` at `at_step` `(K,)` of a walk of `steps`."""
+    f_0 = embed(model, x_0)
+    straight = torch.stack([torch.lerp(x_0, b, s) for s in (at_step.double() / steps).tolist()], dim=1)
+    f, straight_f = embeddings_of(model, path), embeddings_of(model, straight)
+    (drift, cosine), (straight_drift, _) = away_from(f, f_0), away_from(straight_f, f_0)
+    end_cosine = F.cosine_similarity(embed(model, b), f_0)
     image, at = ["image"], ["image", "step"]
     variables = {
         "path": Variable(["image", "step", "channel", "y", "x"], path, "1", "image along the fibre, pixels in [0, 1]"),
         "toward": Variable(["image", "channel", "y", "x"], b, "1", "image walked toward, pixels in [0, 1]"),
         "drift": Variable(at, drift, "1", "drift of the embedding, relative"),
         "straight_drift": Variable(at, straight_drift, "1", "drift along the straight blend, relative"),
+        "embedding": Variable([*at, "component"], f, "1", "embedding along the fibre"),
+        "straight_embedding": Variable([*at, "component"], straight_f, "1", "embedding along the straight blend"),
         "failed": Variable(at, drift > FAILURE, "1", f"whether the drift is over {FAILURE:g}"),
         "cosine": Variable(at, cosine, "1", "cosine to the embedding of the start"),
-        "end_cosine": Variable(image, straight_cosine[:, -1], "1", "cosine of the two images' own embeddings"),
-        "distance": Variable(at, _along(path, b, lambda x, y: rms(x - y)), "1", "rms distance to the end per pixel"),
-        "psnr_start": Variable(at, _along(path, x_0, psnr), "dB", "PSNR against the start"),
-        "psnr_end": Variable(at, _along(path, b, psnr), "dB", "PSNR against the image walked toward"),
+        "end_cosine": Variable(image, end_cosine, "1", "cosine of the two images' own embeddings"),
+        "distance": Variable(at, along(path, b, lambda x, y: rms(x - y)), "1", "rms distance to the end per pixel"),
+        "psnr_start": Variable(at, along(path, x_0, psnr), "dB", "PSNR against the start"),
+        "psnr_end": Variable(at, along(path, b, psnr), "dB", "PSNR against the image walked toward"),
         "evaluations": Variable(image, evaluations, "1", "evaluations, rows of J included"),
     }
     return measurement(
         variables,
-        coords={"step": Variable(["step"], range(steps + 1), "1", "step")},
+        coords={"step": Variable(["step"], at_step, "1", "step")},
         model=model,
         seconds=watch.seconds,
         steps=steps,
         failure=FAILURE,
-    )
-
-
-def homotopy(
-    model: VisionModel, source: Any, target: Any, steps: int = 10, *, residual: float = 0.05, max_evaluations: int = 200
-) -> xr.Dataset:
-    r"""The whole path from an image to its match, along which the embedding moves on a straight line.
-
-    `f(x(s)) = f(x_0) + s (t - f(x_0))` for s = 0, 1/N, ..., 1, with `t = f(target)`: each point is the nearest to `x_0`
-    that minimum-change matching finds, starting at the point before.
-
-    Parameters
-    ----------
-    model
-        The network.
-    source, target
-        `(P,3,H,W)` in [0,1], or what `samples()` returns: one target a source.
-    steps
-        N, the number of steps.
-    residual
-        `||f(x(s)) - t_s|| / ||t - f(x_0)||` at which a step is done, t_s being its point on the line.
-    max_evaluations
-        Evaluations (forward and backward) that one step may take.
-
-    Returns
-    -------
-    xarray.Dataset
-        `path(pair, s, channel, y, x)`, of N + 1 frames; `residual(pair, s)`; `converged(pair, s)`;
-        `cosine(pair, s)` to `t`; `psnr(pair, s)` against the source [dB]; `evaluations(pair)`.
-
-    Raises
-    ------
-    ImageError
-        If images are not what the model takes.
-    ArgumentError
-        If a source equals its target, their numbers differ, or a number is out of range.
-
-    References
-    ----------
-    [salman2024], matching; the path is ours.
-
-    Examples
-    --------
-    >>> import torch, vitgeom_nb as vg
-    >>> _ = torch.manual_seed(0)
-    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))
-    >>> model = vg.wrap(net, mean=[0.5] * 3, std=[0.5] * 3, size=4, name="linear")
-    >>> source, target = torch.rand(2, 1, 3, 4, 4)
-    >>> vg.homotopy(model, source, target, steps=4).path.sizes["s"]
-    5
-    """
-    watch = Stopwatch()
-    _check_steps(steps)
-    goal = check_goal(-1, residual, max_evaluations)
-    x_0, x_t = checked_pairs(model, source, target)
-    f_0, t = embed(model, x_0), embed(model, x_t)
-    scale = (t - f_0).norm(dim=1)
-    line = torch.linspace(0, 1, steps + 1, device=model.device, dtype=model.dtype)
-    frames = [x_0.flatten(1)]
-    evaluations = torch.zeros(len(x_0), dtype=torch.long, device=model.device)
-    for s in tqdm(line[1:], desc=f"homotopy on {model.name}", leave=False):
-        objective = Objective(model, f_0 + s * (t - f_0), max_evaluations)
-        stepper = MinimumChange(frames[0], objective.targets)
-        frames.append(descend(objective, frames[-1], stepper, goal, scale).x)
-        evaluations += objective.evaluations
-    path = torch.stack(frames, dim=1).unflatten(2, x_0.shape[1:])
-    f = _embeddings(model, path)
-    wanted = f_0[:, None] + line[None, :, None] * (t - f_0)[:, None]
-    left = (f - wanted).norm(dim=2) / scale[:, None]
-    at = ["pair", "s"]
-    variables = {
-        "path": Variable([*at, "channel", "y", "x"], path, "1", "image on the way, pixels in [0, 1]"),
-        "target": Variable(["pair", "channel", "y", "x"], x_t, "1", "target image, pixels in [0, 1]"),
-        "residual": Variable(at, left, "1", "distance from the straight line of embeddings, relative"),
-        "converged": Variable(at, left <= residual, "1", "whether the point lies on the line"),
-        "cosine": Variable(at, F.cosine_similarity(f, t[:, None], dim=2), "1", "cosine to the target's embedding"),
-        "psnr": Variable(at, _along(path, x_0, psnr), "dB", "PSNR against the source"),
-        "evaluations": Variable(["pair"], evaluations, "1", "evaluations, forward and backward"),
-    }
-    return measurement(
-        variables,
-        coords={"s": Variable(["s"], line, "1", "share of the way between the embeddings")},
-        model=model,
-        seconds=watch.seconds,
-        steps=steps,
-        residual=residual,
-        max_evaluations=max_evaluations,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 
@@ -24,17 +23,6 @@ def turning_angle(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """
     a, b = a / a.norm(dim=-1, keepdim=True), b / b.norm(dim=-1, keepdim=True)
     return 2 * torch.atan2((a - b).norm(dim=-1), (a + b).norm(dim=-1))
-
-
-def in_dtype(model: VisionModel, dtype: torch.dtype) -> VisionModel:
-    """The same model computing in another precision: the model itself, or a copy of it."""
-    if model.dtype == dtype:
-        return model
-    other = copy.copy(model)
-    other.module = copy.deepcopy(model.module).to(dtype)
-    other._mean, other._std = model._mean.to(dtype), model._std.to(dtype)
-    other.dtype = dtype
-    return other
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,31 @@ class VisionModel:
             raise ImageError(f"Pixels must lie in [0, 1]; these go from {low:.3g} to {high:.3g}.")
         return pixels.detach().to(self.device, self.dtype)
 
+    def in_dtype(self, dtype: torch.dtype) -> VisionModel:
+        """The same model computing in another precision: the model itself, or a copy of it."""
+        if self.dtype == dtype:
+            return self
+        other = copy.copy(self)
+        other.module = copy.deepcopy(self.module).to(dtype)
+        other._mean, other._std = self._mean.to(dtype), self._std.to(dtype)
+        other.dtype = dtype
+        return other
+
+    def watched(self, before: Callable[[], None]) -> VisionModel:
+        """The same model, which calls `before` ahead of every forward pass; what that raises ends a computation."""
+
+        def first(function: EmbedFunction) -> EmbedFunction:
+            def call(module: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+                before()
+                return function(module, x)
+
+            return call
+
+        other = copy.copy(self)
+        other._embed = first(self._embed)
+        other._logits = None if self._logits is None else first(self._logits)
+        return other
+
     def _probe(self) -> int:
         """Embed one grey image: the embedding must be a `(1, D)` tensor."""
         grey = torch.full((1, 3, self.size, self.size), 0.5, device=self.device, dtype=self.dtype)

@@ -12,7 +12,7 @@ import xarray as xr
 
 from .batching import in_batches
 from .errors import ArgumentError
-from .lines import Lines, embeddings_along, in_dtype, turning_angle
+from .lines import Lines, embeddings_along, turning_angle
 from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
 
@@ -97,7 +97,7 @@ def step_law(
         or (np.diff(sizes) <= 0).any()
     ):
         raise ArgumentError("steps must be at least three positive lengths in increasing order.")
-    exact = in_dtype(model, torch.float64)
+    exact = model.in_dtype(torch.float64)
     lines = Lines.make(exact, images, directions, seed)
     h = torch.from_numpy(sizes)
     distances = torch.cat([-h.flip(0), h.new_zeros(1), h])
@@ -146,7 +146,7 @@ def _rounding(model: VisionModel, lines: Lines) -> np.ndarray:
     """Rounding error of a float64 embedding, per image: that of a float32 one, measured and scaled."""
     with torch.no_grad():
         single, double = (
-            in_batches(in_dtype(model, dtype).embed, lines.pixels.to(dtype)).double()
+            in_batches(model.in_dtype(dtype).embed, lines.pixels.to(dtype)).double()
             for dtype in (torch.float32, torch.float64)
         )
     scale = torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps

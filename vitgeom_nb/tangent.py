@@ -61,6 +61,13 @@ def settle(model: VisionModel, x: torch.Tensor, f_0: torch.Tensor, along: Tangen
     return best, lowest, count
 
 
+def back_to_fibre(model: VisionModel, image: torch.Tensor, f_0: torch.Tensor) -> torch.Tensor:
+    """The image `(3,H,W)` corrected by least-norm steps with its own J until it embeds at f_0 `(D,)` again."""
+    x = image.flatten()
+    along = tangent(jacobian_matrix(model, image), x, torch.zeros_like(x))
+    return settle(model, x, f_0, along)[0].view_as(image)
+
+
 def walk(model: VisionModel, x_0: torch.Tensor, b: torch.Tensor, steps: int) -> tuple[torch.Tensor, int]:
     """Frames `(steps + 1,3,H,W)` of one walk, and what it cost."""
     x, end = x_0.flatten(), b.flatten()

@@ -11,19 +11,22 @@ import xarray as xr
 
 from .batching import in_batches
 from .errors import ArgumentError, ImageError
-from .lines import Lines
+from .lines import Lines, turning_angle
 from .measurement import Stopwatch, Variable, measurement
 from .models import VisionModel
 
-SHAPES = ("circle", "square")
+SHAPES = ("circle", "square", "line")
 
 
 def outline(shape: str, curves: int, points: int) -> np.ndarray:
-    """Curves of the unit disc or the square [-1,1]^2, `(C,P,2)`: concentric circles, or the lines of a grid."""
+    """Curves of the unit disc or the square [-1,1]^2, `(C,P,2)`: circles, the lines of a grid, or its middle line."""
     if shape == "circle":
         radius = np.arange(1, curves + 1) / curves
         turn = np.linspace(0, 2 * np.pi, points)
         return radius[:, None, None] * np.stack([np.cos(turn), np.sin(turn)], axis=-1)
+    if shape == "line":
+        along = np.linspace(-1, 1, points)
+        return np.stack([along, np.zeros(points)], -1)[None]
     along, across = np.meshgrid(np.linspace(-1, 1, points), np.linspace(-1, 1, curves))
     return np.concatenate([np.stack([along, across], -1), np.stack([across, along], -1)])
 
@@ -54,11 +57,11 @@ def trajectory(
     image
         One image, `(1,3,H,W)` in [0,1] or `Images` of length one.
     shape
-        `"square"`, the lines of a grid, or `"circle"`, concentric circles.
+        `"square"`, the lines of a grid; `"circle"`, concentric circles; or `"line"`, along d_1 alone.
     epsilon
-        Half the side of the square, or the radius of the circle, root-mean-square per pixel.
+        Half the side of the square, the radius of the circle, or half the line, root-mean-square per pixel.
     curves, points
-        Lines in each direction (or circles), and points on each.
+        Lines in each direction (or circles; a line is one), and points on each.
     directions
         d_1 and d_2, `(2,3,H,W)`; made orthogonal and of rms 1. Random unless given.
     seed
@@ -71,8 +74,10 @@ def trajectory(
     xarray.Dataset
         Over (curve, point): `a`, `b` in rms per pixel, and `feature(curve, point, component)` in embedding;
         `explained(component)`, shares of the variance of the embeddings; `nonlinear`, the share that the best affine
-        map from (a, b) leaves unexplained: 0 for a linear network. Of the two signs of a principal direction, the one
-        along which the coordinate of the same number grows is taken.
+        map from (a, b) leaves unexplained: 0 for a linear network; `angle(curve, point)` in rad, at which the embedding
+        turns there, NaN at the ends; `start(channel, y, x)` and `axis(direction, channel, y, x)`, the image and the two
+        directions; `mean(dimension)` and `basis(component, dimension)`, which project an embedding. Of the two signs of
+        a principal direction, the one along which the coordinate of the same number grows is taken.
 
     Raises
     ------
@@ -118,17 +123,26 @@ def trajectory(
     with torch.no_grad():
         embedded = in_batches(embed, where, size=batch).cpu().numpy()
     flat = plane.reshape(-1, 2)
-    projected, explained = _principal(embedded, flat)
+    basis, explained = _principal(embedded, flat)
+    mean = embedded.mean(axis=0)
     dims = ("curve", "point")
     return measurement(
         {
             "feature": Variable(
-                (*dims, "component"), projected.reshape(*plane.shape), "embedding", "principal components"
+                (*dims, "component"),
+                ((embedded - mean) @ basis.T).reshape(*plane.shape),
+                "embedding",
+                "principal components",
             ),
+            "angle": Variable(dims, _turns(embedded.reshape(*plane.shape[:2], -1)), "rad", "direction change"),
             "explained": Variable(("component",), explained, "1", "share of the variance of the embeddings"),
             "nonlinear": Variable((), _nonlinear(embedded, flat), "1", "share of the variance that is not affine"),
             "a": Variable(dims, plane[..., 0], "1", "movement along the first direction, rms per pixel"),
             "b": Variable(dims, plane[..., 1], "1", "movement along the second direction, rms per pixel"),
+            "start": Variable(("channel", "y", "x"), pixels[0], "1", "the image, pixels in [0, 1]"),
+            "axis": Variable(("direction", "channel", "y", "x"), axes, "1", "directions of movement, of rms 1"),
+            "mean": Variable(("dimension",), mean, "embedding", "mean embedding"),
+            "basis": Variable(("component", "dimension"), basis, "1", "principal directions"),
         },
         model=model,
         seed=seed,
@@ -151,14 +165,20 @@ def _orthogonal(axes: torch.Tensor) -> torch.Tensor:
 
 
 def _principal(embedded: np.ndarray, plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates `(P,2)` along the first two principal directions, and their shares of the variance."""
+    """The first two principal directions `(2,D)`, and their shares of the variance."""
     centred = embedded - embedded.mean(axis=0)
-    u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    u, s2 = np.pad(u, ((0, 0), (0, 2)))[:, :2], np.pad(s, (0, 2))[:2]
-    coordinates = u * s2
-    sign = np.where((coordinates * plane).sum(axis=0) < 0, -1.0, 1.0)
+    _, s, v = np.linalg.svd(centred, full_matrices=False)
+    basis, s2 = np.pad(v, ((0, 2), (0, 0)))[:2], np.pad(s, (0, 2))[:2]
+    sign = np.where((centred @ basis.T * plane).sum(axis=0) < 0, -1.0, 1.0)
     total = float((s**2).sum())
-    return coordinates * sign, s2**2 / total if total > 0 else np.full(2, math.nan)
+    return basis * sign[:, None], s2**2 / total if total > 0 else np.full(2, math.nan)
+
+
+def _turns(embedded: np.ndarray) -> np.ndarray:
+    """Angles between consecutive steps at the points of each curve `(C,P,D)`, NaN at the ends."""
+    steps = torch.from_numpy(np.diff(embedded, axis=1))
+    angle = turning_angle(steps[:, 1:], steps[:, :-1]).numpy()
+    return np.pad(angle, ((0, 0), (1, 1)), constant_values=math.nan)
 
 
 def _nonlinear(embedded: np.ndarray, plane: np.ndarray) -> float:

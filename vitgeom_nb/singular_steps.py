@@ -1,0 +1,111 @@
+"""Steps along single singular directions: what the Jacobian promises of each, and what the embedding does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import xarray as xr
+
+from .directions import random_directions
+from .errors import ArgumentError
+from .jacobian import jacobian_matrix, right_vectors, spectrum
+from .measurement import Stopwatch, Variable, measurement
+from .models import VisionModel
+from .progress import tqdm
+from .steps import check_radii, embedding_steps, null_and_normal, radius_coords, rounding
+
+RANKS = (1, 2, 3, 5, 10, 20, 50, 100)
+STEPS = tuple(10 ** (k / 4) for k in range(-8, 7))  # Euclidean norms 0.01 to 32, four to a decade
+NULL = 0  # the rank that stands for a null direction
+
+
+def singular_steps(
+    model: VisionModel, images: Any, ranks: Sequence[int] = RANKS, radii: Sequence[float] = STEPS, seed: int = 0
+) -> xr.Dataset:
+    r"""Walk from an image along right singular vectors of its Jacobian, and along a null direction.
+
+    .. math:: c_i(r) = \lVert f(x + r v_i) - f(x) \rVert, \qquad J v_i = s_i u_i, \qquad c_i(r) / r \to s_i
+
+    Parameters
+    ----------
+    model, images
+        The network, and `(B,3,H,W)` in [0,1] or what `samples()` returns. Steps are not clamped to [0,1].
+    ranks
+        Which singular vectors, 1 the one of the largest value, increasing. One null direction is always added.
+    radii
+        Euclidean norms of the steps, in units of pixel value, increasing.
+    seed
+        Of the random direction whose null part is the null direction.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over `rank`, where 0 stands for the null direction: `vector(image, rank, channel, y, x)` of norm 1,
+        `singular_value(image, rank)`, 0 for the null direction, `change(image, rank, radius)`, and
+        `embedding_change(image, rank, radius, component)`, the same as vectors; `start(image, channel, y, x)`, the
+        images; `rounding(image)`, the rounding error of a change.
+
+    Raises
+    ------
+    ArgumentError
+        If a rank is not one that the Jacobian has or lies in its null space, or the radii have no meaning.
+    ImageError
+        If the images are not what the model takes.
+
+    Notes
+    -----
+    [salman2024], steps along singular directions.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))
+    >>> model = vg.wrap(net, mean=[0] * 3, std=[1] * 3, size=4, dtype=torch.float64)
+    >>> steps = vg.singular_steps(model, torch.rand(1, 3, 4, 4), ranks=(1, 5), radii=(0.1, 1.0))
+    >>> bool(abs(steps.change - steps.singular_value * steps.radius).max() < 1e-9)
+    True
+    """
+    pixels, watch = model.pixels(images), Stopwatch()
+    r, wanted = check_radii(radii), list(ranks)
+    if not wanted or sorted(set(wanted)) != wanted or wanted[0] < 1:
+        raise ArgumentError(f"ranks is {tuple(wanted)}; name increasing ranks from 1 up.")
+    drawn = random_directions(1, pixels[0], seed).flatten(1)
+    vectors, values, moves, floors = [], [], [], []
+    for x in tqdm(pixels, desc="singular steps", leave=False):
+        J = jacobian_matrix(model, x)
+        parts = spectrum(J)
+        if wanted[-1] > parts.rank:
+            raise ArgumentError(
+                f"Rank {wanted[-1]} of {model.name} is null at this image; ask for ranks up to {parts.rank}."
+            )
+        chosen = [rank - 1 for rank in wanted]
+        v = torch.cat([null_and_normal(J, drawn, parts)[0], right_vectors(J, parts, wanted[-1])[chosen].to(x.dtype)])
+        vectors.append(v.view(-1, *x.shape))
+        values.append(torch.cat([parts.values.new_zeros(1), parts.values[chosen]]))
+        moves.append(embedding_steps(model, x, v, r))
+        floors.append(rounding(model, x))
+    moved = torch.stack(moves)
+    over, picture = ("image", "rank"), ("channel", "y", "x")
+    return measurement(
+        {
+            "vector": Variable((*over, *picture), torch.stack(vectors), "1", "direction of the step, of norm 1"),
+            "singular_value": Variable(over, torch.stack(values), "1", "singular value"),
+            "change": Variable((*over, "radius"), moved.norm(dim=-1), "1", "change of the embedding"),
+            "embedding_change": Variable(
+                (*over, "radius", "component"), moved.float(), "1", "change of the embedding, component by component"
+            ),
+            "start": Variable(("image", *picture), pixels, "1", "the image, pixels in [0, 1]"),
+            "rounding": Variable(("image",), torch.tensor(floors), "1", "rounding error of a change"),
+        },
+        coords={
+            "rank": Variable(("rank",), [NULL, *wanted], "1", "rank of the singular value, 0 for a null direction"),
+            **radius_coords(r, pixels[0].numel()),
+        },
+        model=model,
+        seed=seed,
+        seconds=watch.seconds,
+        pixels=pixels[0].numel(),
+    )
