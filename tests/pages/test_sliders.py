@@ -257,7 +257,7 @@ def remade(title: str) -> tuple[Explorer, list[str]]:
         return vg.explore.reliability({n: vg.recorded_predictions(n) for n in names}), ["ViT", "ResNet"]
     if title == "A step along a singular direction":
         radii = [10 ** (k / 3) for k in range(-6, 5)]
-        return vg.explore.singular_steps(vg.singular_steps(vit, images[:1], (1, 2, 10, 100), radii)), ["ViT"]
+        return vg.explore.singular_steps(vg.singular_steps(vit, images[:1], (1, 10, 100), radii)), ["ViT"]
     if title == "Along a fibre":
         a, b = (vg.samples("photographs")[k] for k in (0, 1))
         return vg.explore.fibre_walk(vg.fibre_walk(vit, a, b, steps=16)), ["ViT"]

@@ -84,7 +84,7 @@ class Chart:
 
 
 def _fixed_names() -> Any:
-    return mpl.rc_context({"svg.hashsalt": "vitgeom", "svg.fonttype": "path"})
+    return mpl.rc_context({"svg.hashsalt": "vitgeom", "svg.fonttype": "none"})
 
 
 def dot(at: tuple[float, float], colour: str, marker: str = "o") -> str:
