@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
+from PIL import Image
 
 from vitgeom_nb.errors import ArgumentError
 from vitgeom_nb.explore import Control, Explorer, Panel, View
@@ -76,9 +80,11 @@ def test_a_chart_knows_where_its_data_lie() -> None:
 
 def test_small_images_are_enlarged_by_whole_factors() -> None:
     assert (picture(images(1)[0]).width, picture(images(1)[0]).height) == (256, 256)
-    import numpy as np
-
     assert picture(np.zeros((3, 224, 224))).width == 224
     assert picture(np.zeros((3, 100, 90))).width == 180
     bar = stripes([np.arange(5.0)] * 2, 0, 4)
-    assert (bar.width % 5, bar.height) == (0, 58)
+    assert (bar.width, bar.height) == (512, 58)
+    grey = np.asarray(Image.open(io.BytesIO(bar.data)).convert("L"))
+    np.testing.assert_array_equal(grey[0, 51::103], [0, 64, 128, 191, 255])
+    assert (grey[26:32] == 255).all()
+    np.testing.assert_array_equal(grey[:26], grey[32:])

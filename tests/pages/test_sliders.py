@@ -114,8 +114,10 @@ def test_every_slider_moves_by_keyboard(opened: tuple[Page, Locator, dict]) -> N
             field.press("ArrowRight")
         field.press("End")
         assert shown(figure) == seen[-1]
-        for k in range(3):  # numbers, pictures (or what lies over them) and sentences have moved
-            assert seen[0][k] != seen[-1][k] or (k == 1 and seen[0][3] != seen[-1][3])
+        first, last = seen[0], seen[-1]
+        assert first[1] != last[1] or first[3] != last[3]  # a picture, or what lies over it
+        assert first[2] != last[2]
+        assert first[0] != last[0] or control["name"] == "bins"  # calibration errors need not depend on the bins
 
 
 def tags(figure: Locator) -> list[str]:

@@ -26,7 +26,7 @@ def picture(image: Any, side: int = SIDE) -> Picture:
     factor = max(1, side // max(drawn.size))
     drawn = drawn.resize((drawn.width * factor, drawn.height * factor), Image.Resampling.NEAREST)
     buffer = io.BytesIO()
-    drawn.save(buffer, "WEBP", quality=80, method=6)
+    drawn.save(buffer, "WEBP", quality=70, method=6)
     return Picture("image/webp", buffer.getvalue(), *drawn.size)
 
 
@@ -37,14 +37,15 @@ def signed(image: Any, largest: float) -> np.ndarray:
 
 def stripes(rows: Sequence[np.ndarray], low: float, high: float, height: int = 26) -> Picture:
     """Vectors as rows of grey stripes, dark for `low` and light for `high`, with a white gap between rows."""
-    width = len(rows[0]) * max(1, 2 * SIDE // len(rows[0]))
-    parts = []
-    for row in rows:
+    width, gap = 2 * SIDE, 6
+    whole = Image.new("L", (width, len(rows) * (height + gap) - gap), 255)
+    for k, row in enumerate(rows):
         grey = (255 * ((row - low) / max(high - low, 1e-12)).clip(0, 1)).round().astype(np.uint8)
-        parts += [np.tile(np.repeat(grey, width // len(grey)), (height, 1)), np.full((6, width), 255, np.uint8)]
+        how = Image.Resampling.NEAREST if len(row) <= width else Image.Resampling.BOX
+        whole.paste(Image.fromarray(grey[None]).resize((width, height), how), (0, k * (height + gap)))
     buffer = io.BytesIO()
-    Image.fromarray(np.concatenate(parts[:-1])).save(buffer, "WEBP", lossless=True, method=6)
-    return Picture("image/webp", buffer.getvalue(), width, sum(len(part) for part in parts[:-1]))
+    whole.save(buffer, "WEBP", lossless=True, method=6)
+    return Picture("image/webp", buffer.getvalue(), *whole.size)
 
 
 class Chart:

@@ -118,7 +118,7 @@ def homotopy(measurements: Measurements, models: Models = None, pair: int = 0) -
         "From the source to its match",
         "Slide s, the share of the way that the embedding has gone from the source's to the target's, and compare how "
         "far the picture has gone.",
-        (*choice(each), Control("s", "Share of the way s", stops, "{:.2f}")),
+        (*choice(each), Control("s", "Share of the way s", stops, "{:.2f}", len(stops) // 2)),
         frame,
         computing(each, live),
     )
@@ -184,7 +184,7 @@ def fibre_walk(measurements: Measurements, models: Models = None, image: int = 0
         "Along a fibre",
         "Slide along the walk. The picture moves toward another one, and the second row of stripes, its embedding, "
         "stays like the first; the third, that of the plain blend of the two pictures, does not.",
-        (*choice(each), Control("step", "Step", stops, "{:.3g}")),
+        (*choice(each), Control("step", "Step", stops, "{:.3g}", len(stops) // 2)),
         frame,
         computing(each, live),
     )

@@ -110,7 +110,7 @@ def fgsm_path(measurements: Measurements, models: Models = None, image: int = 0)
         (
             *choice(each),
             Control("start", "Start", tuple(WAYS)),
-            Control("epsilon", "Epsilon", stops, "{:.4f}"),
+            Control("epsilon", "Epsilon", stops, "{:.4f}", len(stops) // 4),
         ),
         frame,
         computing(each, live),
