@@ -54,7 +54,7 @@ def step_law(measurements: Measurements, models: Models = None, images: Any = No
         axes.set(xlabel="step h (rms per pixel)", ylabel="direction change (degrees, rms)")
         axes.legend(fontsize=8)
 
-    chart = Chart(draw, 440, 300)
+    chart = Chart(draw, 380, 290)
 
     def view(h: float, angles: dict[str, float]) -> View:
         over = line(chart.at(h, LOW), chart.at(h, HIGH), dashed=True)

@@ -58,7 +58,7 @@ def lldlc(measurements: Measurements, models: Models = None, images: Any = None)
             axes.set_ylim(lowest, highest)
             axes.legend(fontsize=8, loc="lower left")
 
-        return Chart(draw, 440, 300)
+        return Chart(draw, 380, 290)
 
     charts = {kind: chart_of(kind) for kind in kinds}
 
