@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,14 +15,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page, TimeoutError
 
 from tests.book import ROOT
-from tests.browser import WIDE, Visit, browser
+from tests.browser import WIDE, Visit
+from tests.explore.makers import trajectory
 
-from .makers import trajectory
-
-__all__ = ["browser"]
 CODE = f"""import sys
 sys.path.insert(0, {str(ROOT)!r})
 from tests.explore.makers import trajectory
@@ -70,12 +69,26 @@ def lab(tmp_path: Path, browser: Browser) -> Iterator[str]:
             server.wait(30)
 
 
+def run_first_cell(page: Page) -> None:
+    """Run the only cell, once the kernel is there; a key pressed before the notebook listens is lost, so ask again."""
+    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=180_000)
+    cell = page.locator(".jp-Notebook .jp-CodeCell").first
+    for _ in range(5):
+        cell.locator(".cm-content").click()
+        page.keyboard.press("Shift+Enter")
+        try:
+            cell.locator(".jp-InputPrompt", has_text=re.compile(r"\[(\*|\d+)\]")).wait_for(timeout=20_000)
+            return
+        except TimeoutError:
+            continue
+    raise AssertionError(f"the cell does not run: {page.locator('body').inner_text()[:2000]}")
+
+
 def test_a_cell_becomes_a_widget_that_computes(lab: str, browser: Browser) -> None:
     context = browser.new_context(viewport=WIDE)
     visit = Visit.open(context, lab)
     page = visit.page
-    page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click(timeout=120_000)
-    page.keyboard.press("Shift+Enter")
+    run_first_cell(page)
     field = page.locator(".jp-OutputArea .widget-text input[type=number]")
     field.wait_for(timeout=120_000)
     output = page.locator(".jp-OutputArea .vg-explorer")
