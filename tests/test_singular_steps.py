@@ -35,8 +35,6 @@ def test_on_a_smooth_map_the_promise_is_kept_to_first_order(pixels: torch.Tensor
     with torch.no_grad():
         change = (model.embed(by_hand) - model.embed(pixels)).norm(dim=1)
     np.testing.assert_allclose(found.change.sel(rank=2, radius=1.0), change, rtol=1e-10)
-    vectors = found.embedding_change.astype("float64")
-    np.testing.assert_allclose((vectors**2).sum("component") ** 0.5, found.change, rtol=1e-5)
 
 
 def test_survives_netcdf(affine: vg.VisionModel, pixels: torch.Tensor, tmp_path: object) -> None:

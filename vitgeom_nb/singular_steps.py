@@ -43,9 +43,8 @@ def singular_steps(
     -------
     xarray.Dataset
         Over `rank`, where 0 stands for the null direction: `vector(image, rank, channel, y, x)` of norm 1,
-        `singular_value(image, rank)`, 0 for the null direction, `change(image, rank, radius)`, and
-        `embedding_change(image, rank, radius, component)`, the same as vectors; `start(image, channel, y, x)`, the
-        images; `rounding(image)`, the rounding error of a change.
+        `singular_value(image, rank)`, 0 for the null direction, `change(image, rank, radius)`;
+        `start(image, channel, y, x)`, the images; `rounding(image)`, the rounding error of a change.
 
     Raises
     ------
@@ -73,7 +72,7 @@ def singular_steps(
     if not wanted or sorted(set(wanted)) != wanted or wanted[0] < 1:
         raise ArgumentError(f"ranks is {tuple(wanted)}; name increasing ranks from 1 up.")
     drawn = random_directions(1, pixels[0], seed).flatten(1)
-    vectors, values, moves, floors = [], [], [], []
+    vectors, values, changes, floors = [], [], [], []
     for x in tqdm(pixels, desc="singular steps", leave=False):
         J = jacobian_matrix(model, x)
         parts = spectrum(J)
@@ -85,18 +84,14 @@ def singular_steps(
         v = torch.cat([null_and_normal(J, drawn, parts)[0], right_vectors(J, parts, wanted[-1])[chosen].to(x.dtype)])
         vectors.append(v.view(-1, *x.shape))
         values.append(torch.cat([parts.values.new_zeros(1), parts.values[chosen]]))
-        moves.append(embedding_steps(model, x, v, r))
+        changes.append(embedding_steps(model, x, v, r).norm(dim=-1))
         floors.append(rounding(model, x))
-    moved = torch.stack(moves)
     over, picture = ("image", "rank"), ("channel", "y", "x")
     return measurement(
         {
             "vector": Variable((*over, *picture), torch.stack(vectors), "1", "direction of the step, of norm 1"),
             "singular_value": Variable(over, torch.stack(values), "1", "singular value"),
-            "change": Variable((*over, "radius"), moved.norm(dim=-1), "1", "change of the embedding"),
-            "embedding_change": Variable(
-                (*over, "radius", "component"), moved.float(), "1", "change of the embedding, component by component"
-            ),
+            "change": Variable((*over, "radius"), torch.stack(changes), "1", "change of the embedding"),
             "start": Variable(("image", *picture), pixels, "1", "the image, pixels in [0, 1]"),
             "rounding": Variable(("image",), torch.tensor(floors), "1", "rounding error of a change"),
         },

@@ -9,7 +9,6 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from vitgeom_nb.errors import ArgumentError
 from vitgeom_nb.explore import Control, Explorer, Panel, View
 from vitgeom_nb.explore.drawing import Chart, picture, stripes
 
@@ -59,11 +58,6 @@ def test_two_explorers_have_different_names_in_the_page() -> None:
         BeautifulSoup(explorer_named(name).to_html(), "html.parser").select_one("figure")["id"] for name in ("a", "b")
     ]
     assert len(set(ids)) == 2
-
-
-def test_unknown_control_is_one_sentence() -> None:
-    with pytest.raises(ArgumentError, match="There is no control 'x'; there are k, word"):
-        explorer_named("a").control("x")
 
 
 def test_a_chart_knows_where_its_data_lie() -> None:

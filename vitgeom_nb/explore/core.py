@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from ..errors import ArgumentError
-
 Setting = Mapping[str, Any]
 """The value of every control, by name."""
 
@@ -131,13 +129,6 @@ class Explorer:
     compute: Compute | None = None
     script: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
-
-    def control(self, name: str) -> Control:
-        """A control by its name."""
-        for control in self.controls:
-            if control.name == name:
-                return control
-        raise ArgumentError(f"There is no control {name!r}; there are {', '.join(c.name for c in self.controls)}.")
 
     @property
     def start(self) -> dict[str, Any]:
