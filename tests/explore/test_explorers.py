@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import threading
 
 import numpy as np
 import pytest
@@ -232,7 +231,3 @@ def test_the_page_holds_every_frame(name: str) -> None:
             assert data["pool"][over] == (panel.overlay or "")
             assert (alt, title) == (panel.alt, panel.title)
     assert len(set(data["pool"])) == len(data["pool"])  # nothing is stored twice
-
-
-def test_no_thread_is_left() -> None:
-    assert all(thread.daemon or thread is threading.main_thread() for thread in threading.enumerate())
