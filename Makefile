@@ -8,14 +8,15 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 TEXTS := $(wildcard book/*.md)
 NOTEBOOKS := $(TEXTS:.md=.ipynb)
-TESTED := _executed
+TESTED ?= _executed
+TIMEOUT ?= 600
 BOOK := $(BIN)/jupyter-book build -W -n --keep-going --all
 # pages have no kernel, so no widgets either
 QUIET := TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1 VITGEOM_WIDGETS=0
 # tests run side by side: one thread each, or they would fight for the cores
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(QUIET) $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help book serve test lint unit notebooks tested-book pages pairs gpu zoo clean
+.PHONY: help book serve test lint unit notebooks tested-book pages paper pairs gpu zoo clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -29,7 +30,7 @@ serve: ## serve the built book on http://127.0.0.1:8000 (PORT=...)
 	@test -f _build/html/index.html || { echo "There is no book yet: run make book first."; exit 1; }
 	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-test: lint unit notebooks tested-book pages ## everything: lint, unit tests, pairs, layers, notebooks, book, built pages
+test: lint unit notebooks tested-book pages paper ## everything: lint, unit tests, pairs, layers, notebooks, book, built pages
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -43,7 +44,7 @@ notebooks: $(VENV)/.test
 	rm -rf $(TESTED) && mkdir -p $(TESTED)
 	cp -R book references.bib _toc.yml $(TESTED)
 	sed 's/execute_notebooks: force/execute_notebooks: "off"/' _config.yml > $(TESTED)/_config.yml
-	$(SIDE_BY_SIDE) --nbmake --overwrite --nbmake-timeout=600 --durations=0 $(NOTEBOOKS:%=$(TESTED)/%)
+	$(SIDE_BY_SIDE) --nbmake --overwrite --nbmake-timeout=$(TIMEOUT) --durations=0 $(NOTEBOOKS:%=$(TESTED)/%)
 
 tested-book: notebooks
 	rm -rf _build
@@ -52,8 +53,11 @@ tested-book: notebooks
 pages: tested-book
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/pages
 
-gpu: $(VENV)/.test ## execute every chapter on this machine, for a runner with a GPU
-	$(QUIET) $(BIN)/python -m pytest --nbmake --nbmake-timeout=1800 --durations=0 $(NOTEBOOKS)
+gpu: ## the whole book on the papers' own networks (VITGEOM_TIER=paper): wants a GPU and the hub
+	VITGEOM_TIER=paper VITGEOM_DEVICE=$${VITGEOM_DEVICE:-cuda} $(MAKE) tested-book TIMEOUT=3600 WORKERS=1
+
+paper: $(VENV)/.test ## every chapter as `make gpu` runs it, on small random checkpoints from a stand-in for the hub
+	$(BIN)/python -m tests.paper_tier $(MAKE) notebooks TESTED=_paper
 
 pairs: $(VENV)/.book ## make the notebook of every chapter from its text
 	$(BIN)/jupytext --quiet --update --to ipynb $(TEXTS)
@@ -63,7 +67,7 @@ zoo: $(VENV)/.book ## train the four embedded networks (EPOCHS=...) and write th
 	$(BIN)/python -m vitgeom_nb.zoo.ship
 
 clean: ## remove the built book
-	rm -rf _build $(TESTED)
+	rm -rf _build _executed _paper
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

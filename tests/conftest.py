@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the real hub; those of the hub point at a stand-in
+
 import vitgeom_nb as vg
+
+from .stand_in_hub import hub  # noqa: F401
 
 
 class Affine(torch.nn.Module):

@@ -14,6 +14,8 @@ from vitgeom_nb.data import decoded
 from vitgeom_nb.errors import ArgumentError, DataError, LabelError, ModelError
 from vitgeom_nb.images import check_labels, to_bytes
 
+from .tiny_data import no_hub  # noqa: F401
+
 
 def encoded(array):
     buffer = io.BytesIO()
@@ -22,8 +24,8 @@ def encoded(array):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Both data sets in miniature, laid out like the hub's."""
+def folder(tmp_path, no_hub, monkeypatch):  # noqa: F811
+    """Both data sets in miniature, laid out like the hub's; the hub itself is out of reach."""
     draw = np.random.default_rng(0)
     arrays = {}
     for name, file, column, size in (

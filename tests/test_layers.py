@@ -63,9 +63,3 @@ def test_a_new_module_must_be_given_its_place(package: Path) -> None:
     result = lint(package)
     assert result.returncode == 1
     assert "homeless" in result.stdout
-
-
-def test_every_mathematical_module_is_under_the_contract_on_plotting() -> None:
-    covered = {name.split(".")[1] for c in CONTRACTS if c["id"] == "mathematics" for name in c["source_modules"]}
-    modules = {path.stem for path in (ROOT / "vitgeom_nb").glob("*.py")} - {"__init__", "__main__"}
-    assert modules <= covered

@@ -13,6 +13,10 @@ from PIL import Image
 import vitgeom_nb as vg
 from vitgeom_nb import __main__ as command
 from vitgeom_nb import zoo
+from vitgeom_nb.datasets import KNOWN
+from vitgeom_nb.hub import fetch
+
+from .stand_in_hub import StandInHub
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -29,10 +33,11 @@ def test_models_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"{vg.models().parameters[name]:,}" in row
 
 
-def test_a_tier_without_models_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_of_the_papers_tier(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "models", "--tier", "paper")
     assert status == 0
-    assert "wrap()" in out
+    assert "timm/resnet50.tv_in1k" in out
+    assert "nan" not in out
 
 
 def test_figures_without_a_folder_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,14 +97,29 @@ def test_mistakes_are_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_doctor_finds_everything_in_order(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+def test_doctor_finds_everything_in_order(capsys: pytest.CaptureFixture[str], monkeypatch, hub: StandInHub) -> None:
     monkeypatch.delenv("VITGEOM_DATA", raising=False)
+    hub.add("facebook/vit-mae-base", {"config.json": b"{}"})
+    fetch("facebook/vit-mae-base", "config.json")
     status, out, _ = run(capsys, "doctor")
     assert status == 0
     assert f"vitgeom-nb    {vg.package_version()}" in out
-    assert out.count("SHA-256 as on the card") == len(vg.models())
-    assert out.count("export VITGEOM_DATA=") == 4
+    assert out.count("SHA-256 as on the card") == 4
+    assert out.count("export VITGEOM_DATA=") == sum(len(known.splits) for known in KNOWN.values())
     assert "tier          embedded" in out
+    assert "hub           answers" in out
+    (missing,) = (line for line in out.splitlines() if "vg.load(" in line)
+    assert "clip, beit" in missing
+    assert "vitmae" not in missing
+
+
+def test_doctor_without_a_hub_says_what_is_wrong(capsys: pytest.CaptureFixture[str], hub: StandInHub) -> None:
+    hub.stop()
+    status, out, _ = run(capsys, "doctor")
+    assert status == 0
+    (line,) = (line for line in out.splitlines() if line.startswith("hub "))
+    assert "cannot be reached" in line
+    assert "check the network" in line
 
 
 def test_doctor_names_the_files_that_a_data_folder_lacks(
@@ -109,7 +129,8 @@ def test_doctor_names_the_files_that_a_data_folder_lacks(
     (tmp_path / "cifar10" / "plain_text" / "test-0.parquet").write_bytes(b"")
     monkeypatch.setenv("VITGEOM_DATA", str(tmp_path))
     status, out, _ = run(capsys, "doctor")
-    missing = [line for line in out.splitlines() if line.strip().startswith("missing") and "parquet" in line]
+    names = ("cifar10", "tiny-imagenet")
+    missing = [line for line in out.splitlines() if line.startswith("  missing") and line.split()[1] in names]
     assert status == 0
     assert len(missing) == 3
     assert not any("cifar10 test" in line for line in missing)
@@ -127,7 +148,7 @@ def test_doctor_reports_damaged_weights_and_how_to_repair_them(
     monkeypatch.setattr(zoo, "zoo_file", lambda name: tmp_path / name)
     status, out, _ = run(capsys, "doctor")
     assert status == 1
-    assert out.count("SHA-256 as on the card") == len(vg.models()) - 1
+    assert out.count("SHA-256 as on the card") == 3
     assert "swin.safetensors is damaged" in out
     assert "reinstall" in out
 

@@ -10,7 +10,7 @@ from .additivity import additivity
 from .boundary import fgsm_direction, fgsm_step, travel_distance
 from .calibration import reliability, temperature
 from .curvature import curvature, direction_change
-from .data import Predictions, has_labelled, labelled, recorded_predictions, samples
+from .data import Predictions, class_names, has_labelled, labelled, recorded_predictions, samples, tier_data
 from .fgsm_path import fgsm_path
 from .fibre import fibre_walk
 from .homotopy import homotopy
@@ -20,23 +20,27 @@ from .jump import random_jump
 from .lipschitz import lldlc
 from .matching import match
 from .measurement import open_measurement, package_version, save_measurement
-from .models import VisionModel, load, models, tier, wrap
+from .models import load, models, tier
 from .paths import path_plane
-from .predictions import own_labels
+from .predictions import own_labels, predict, validation_predictions
 from .similarity import psnr
 from .singular_steps import singular_steps
 from .steplaw import step_law
 from .steps import step_response
+from .streaming import LabelledImages
 from .training import training_history
 from .trajectory import trajectory
+from .vision_model import VisionModel, wrap
 
 __version__ = package_version()
 
 __all__ = [
     "Images",
+    "LabelledImages",
     "Predictions",
     "VisionModel",
     "additivity",
+    "class_names",
     "curvature",
     "direction_change",
     "errors",
@@ -57,6 +61,7 @@ __all__ = [
     "open_measurement",
     "own_labels",
     "path_plane",
+    "predict",
     "psnr",
     "random_jump",
     "recorded_predictions",
@@ -69,9 +74,11 @@ __all__ = [
     "step_response",
     "temperature",
     "tier",
+    "tier_data",
     "training_history",
     "trajectory",
     "travel_distance",
+    "validation_predictions",
     "verdicts",
     "wrap",
 ]

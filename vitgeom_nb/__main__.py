@@ -14,24 +14,27 @@ import torch
 import xarray as xr
 from matplotlib.figure import Figure
 
-from . import figures
+from . import figures, hub
 from .boundary import travel_distance
 from .calibration import reliability
+from .catalogue import CATALOGUE
 from .curvature import direction_change
-from .data import DATA_SETS, data_folder, has_labelled, recorded_predictions, samples
+from .data import data_folder, has_labelled, samples
+from .datasets import KNOWN
 from .errors import ArgumentError, VitgeomError
 from .images import Images
 from .jacobian import singular_spectrum
 from .lipschitz import lldlc
 from .matching import match
 from .measurement import package_version
-from .models import VisionModel, load, models, tier
-from .predictions import own_labels
+from .models import load, models, tier
+from .predictions import own_labels, validation_predictions
 from .steps import step_response
 from .trajectory import trajectory
+from .vision_model import VisionModel
 from .zoo import weights
 
-SHOWN = ("torch", "torchvision", "timm", "numpy", "xarray", "matplotlib", "foolbox")
+SHOWN = ("torch", "torchvision", "timm", "transformers", "huggingface-hub", "numpy", "xarray", "matplotlib", "foolbox")
 BOOK = {"jupyter_book": "jupyter-book", "jupytext": "jupytext", "nbmake": "nbmake"}
 
 
@@ -64,8 +67,8 @@ RECIPES: dict[str, tuple[str, Callable[[VisionModel, Images], Figure]]] = {
         lambda model, images: figures.trajectory(trajectory(model, images[0])),
     ),
     "reliability": (
-        "confidence against accuracy, from the recorded predictions",
-        lambda model, images: figures.reliability(_recorded_reliability(model)),
+        "confidence against accuracy on validation images",
+        lambda model, images: figures.reliability(_reliability(model)),
     ),
     "travel-distance": (
         "way to the decision boundary against confidence",
@@ -74,19 +77,15 @@ RECIPES: dict[str, tuple[str, Callable[[VisionModel, Images], Figure]]] = {
 }
 
 
-def _recorded_reliability(model: VisionModel) -> xr.Dataset:
-    recorded = recorded_predictions(model.name)
-    return reliability(recorded.logits, recorded.labels, name=model.name)
+def _reliability(model: VisionModel) -> xr.Dataset:
+    return reliability(validation_predictions(model.name), name=model.name)
 
 
 def show_models(options: argparse.Namespace) -> int:
     """Print the table of models."""
     table = models(options.tier)
-    if table.empty:
-        print(f"No models of the tier {options.tier} ship with this version; vitgeom_nb.wrap() takes your own module.")
-        return 0
     table["parameters"] = table["parameters"].map("{:,}".format)
-    table["top1"] = table["top1"].map("{:.1%}".format)
+    table["top1"] = table["top1"].map(lambda share: "" if share != share else f"{share:.1%}")
     print(table.drop(columns="licence").to_string())
     return 0
 
@@ -120,6 +119,39 @@ def _version(package: str) -> str:
         return "missing"
 
 
+def _about_the_hub() -> None:
+    """Whether the hub answers, and which of the papers' networks are here already."""
+    wrong = hub.reachable()
+    print(f"hub           {wrong or 'answers'}")
+    absent = []
+    for name, entry in CATALOGUE.items():
+        kind, _, repo = entry.source.partition("/")
+        if kind != "torchvision" and not hub.is_cached(repo if kind == "hf" else entry.source):
+            absent.append(name)
+    print(
+        f"paper tier    {len(CATALOGUE) - len(absent)} of {len(CATALOGUE)} networks fetched into {hub.cache_folder()}"
+    )
+    if absent:
+        print(f"  missing     {', '.join(absent)}: python -c 'import vitgeom_nb as vg; vg.load(\"{absent[0]}\")'")
+
+
+def _about_data() -> None:
+    """Which data sets are here, and what to put where for the others."""
+    folder = data_folder()
+    print(f"data          {folder or 'VITGEOM_DATA is not set; recorded predictions stand in for labelled images'}")
+    for name, known in KNOWN.items():
+        for split in known.splits:
+            if not has_labelled(name, split):
+                get = "put" if folder else "export VITGEOM_DATA=FOLDER, a folder that holds"
+                where = f" into {folder}" if folder else ""
+                also = (
+                    f', or python -c \'import vitgeom_nb as vg; vg.labelled("{name}", "{split}")\''
+                    if known.repo
+                    else ""
+                )
+                print(f"  missing     {name} {split}: {get} {known.expected(split)}{where}{also}")
+
+
 def doctor(options: argparse.Namespace) -> int:
     """Print what this installation has and lacks, and how to get what it lacks; 1 if an embedded model is unusable."""
     broken = 0
@@ -135,14 +167,8 @@ def doctor(options: argparse.Namespace) -> int:
         except VitgeomError as error:
             print(f"weights       {name}: {error}")
             broken += 1
-    folder = data_folder()
-    print(f"data          {folder or 'VITGEOM_DATA is not set; recorded predictions stand in for labelled images'}")
-    for name, known in DATA_SETS.items():
-        for split in known.splits:
-            if not has_labelled(name, split):
-                wanted = f"{known.folder}/{split}-*.parquet"
-                get = "put" if folder else "export VITGEOM_DATA=FOLDER, a folder that holds"
-                print(f"  missing     {name} {split}: {get} {wanted}{f' into {folder}' if folder else ''}")
+    _about_the_hub()
+    _about_data()
     absent = [project for module, project in BOOK.items() if find_spec(module) is None]
     if absent:
         print(f"  missing     {', '.join(absent)}, to build and test the book: pip install 'vitgeom-nb[test]'")

@@ -13,8 +13,8 @@ from torch import nn
 from .errors import ArgumentError, ModelError
 from .lines import Lines, turning_angle
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
 from .progress import tqdm
+from .vision_model import VisionModel
 
 KINDS = (
     "convolution",

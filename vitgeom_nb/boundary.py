@@ -11,9 +11,9 @@ from .batching import in_batches
 from .correlation import rank_correlation
 from .crossing import CROSSED, Search, Travel, beyond, moved, outcome_names, travel
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
 from .predictions import checked, class_words, confidence_of, labels_at
 from .similarity import psnr
+from .vision_model import VisionModel
 
 
 def sign_gradient(model: VisionModel, pixels: torch.Tensor, labels: torch.Tensor, batch: int) -> torch.Tensor:

@@ -8,11 +8,12 @@ import torch
 import xarray as xr
 
 from .batching import in_batches
+from .data import Predictions
 from .directions import generator
 from .errors import ArgumentError
 from .images import check_labels
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
+from .vision_model import VisionModel
 
 NORMAL_95 = 1.959963984540054  # 97.5 % quantile of the normal distribution
 ROUND_SIZE = 2_000_000  # rows drawn at once while resampling
@@ -132,7 +133,7 @@ def reliability(
     Parameters
     ----------
     model_or_logits
-        Logits `(N,C)`, or a `VisionModel`, which then needs `images`.
+        Logits `(N,C)`, `Predictions`, or a `VisionModel`, which then needs `images`.
     labels
         The right classes, `(N,)`. Without them, the labels that `images` carry.
     bins
@@ -177,12 +178,15 @@ def reliability(
         raise ArgumentError(f"temperature is {temperature}; it divides the logits and must be positive.")
     if resamples < 1:
         raise ArgumentError(f"resamples is {resamples}; ask for at least one (1000 is usual).")
-    model = model_or_logits if isinstance(model_or_logits, VisionModel) else None
+    model, skipped = model_or_logits if isinstance(model_or_logits, VisionModel) else None, 0
     if model is not None:
         if images is None:
             raise ArgumentError(f"Pass the images too: reliability({model.name}, labels, images=...).")
         labels = getattr(images, "labels", None) if labels is None else labels
         logits = check_logits(model_logits(model, images))
+    elif isinstance(model_or_logits, Predictions):
+        labels = model_or_logits.labels if labels is None else labels
+        skipped, logits = model_or_logits.skipped, check_logits(model_or_logits.logits)
     else:
         logits = check_logits(model_or_logits)
     labels = check_labels(labels, *logits.shape)
@@ -220,6 +224,7 @@ def reliability(
         seed=seed,
         seconds=clock.seconds,
         images=n,
+        skipped=skipped,
         bins=bins,
         temperature=temperature,
         resamples=resamples,

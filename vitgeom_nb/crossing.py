@@ -9,8 +9,8 @@ import torch
 
 from .batching import in_batches
 from .errors import ArgumentError
-from .models import VisionModel
 from .progress import tqdm
+from .vision_model import VisionModel
 
 OUTCOMES = ("crossed", "already wrong", "never wrong")
 CROSSED, ALREADY_WRONG, NEVER_WRONG = range(3)

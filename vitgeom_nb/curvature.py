@@ -13,7 +13,7 @@ from .derivatives import all_derivatives
 from .errors import ArgumentError
 from .lines import Lines, embeddings_along, turning_angle
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
+from .vision_model import VisionModel
 
 FLOOR_POINTS = 9  # on one line of each image; rounding hardly depends on where on the line
 NOISY = 0.2  # rounding that is this part of an angle moves it by about two per cent, for the two add in quadrature

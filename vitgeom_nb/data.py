@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import io
-import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
+from .datasets import CIFAR10_CLASSES, KNOWN, data_set, data_split, find, split_name
+from .datasets import class_names as class_names
+from .datasets import data_folder as data_folder
+from .datasets import has_labelled as has_labelled
+from .decoding import Transform
 from .errors import ArgumentError, DataError, ModelError
 from .images import Images, to_bytes
+from .layouts import folder_records
 from .models import TIERS, tier
+from .streaming import LabelledImages, report
 from .zoo import zoo_file
 from .zoo.architectures import ARCHITECTURES
 
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PHOTOGRAPHS = {
     "chelsea": ("skimage", "data/chelsea.png"),
     "coffee": ("skimage", "data/coffee.png"),
@@ -103,147 +104,128 @@ def samples(name: str = "imagenet", n: int | None = None, size: int | None = Non
     )
 
 
-@dataclass(frozen=True)
-class _DataSet:
-    folder: str
-    splits: dict[str, str]
-    image_column: str
-    size: int
-    licence: str
+def _is_path(name: str) -> bool:
+    return "/" in name or os.sep in name or Path(name).is_dir()
 
 
-DATA_SETS = {
-    "tiny-imagenet": _DataSet(
-        "tiny-imagenet/data", {"train": "train", "valid": "valid"}, "image", 64, "research use, under ImageNet's terms"
-    ),
-    "cifar10": _DataSet("cifar10/plain_text", {"train": "train", "test": "test"}, "img", 32, "research use"),
-}
+def _order(count: int, n: int | None, seed: int | None) -> torch.Tensor:
+    """Positions of the images meant: the first `n`, or the first `n` of a random order."""
+    if seed is None:
+        return torch.arange(count)[:n]
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:n]
 
 
-def data_folder() -> Path | None:
-    """The folder that `VITGEOM_DATA` names, or None when it is not set.
+def labelled(
+    name: str | os.PathLike[str],
+    split: str | None = None,
+    n: int | None = None,
+    size: int | None = None,
+    *,
+    transform: Transform | None = None,
+    seed: int | None = None,
+) -> LabelledImages:
+    """Images of a whole data set or folder with their labels, decoded only when they are asked for.
 
-    Raises
-    ------
-    DataError
-        If it is set to something that is not a folder.
-    """
-    value = os.environ.get("VITGEOM_DATA")
-    if not value:
-        return None
-    path = Path(value).expanduser()
-    if not path.is_dir():
-        raise DataError(f"VITGEOM_DATA is {value!r}, which is not a folder; point it at one that holds tiny-imagenet/.")
-    return path
+    Files are looked for in the folder that `VITGEOM_DATA` names, as their publishers lay them out::
 
+        tiny-imagenet   data/{train,valid}-*.parquet [, classes.json]       or the hub: zh-plus/tiny-imagenet
+        cifar10         plain_text/{train,test}-*.parquet                   or the hub: uoft-cs/cifar10
+        imagenet        {train,val}/<wnid>/*.JPEG                           or the hub: ILSVRC/imagenet-1k,
+                        ILSVRC/Data/CLS-LOC/{train,val}   as on Kaggle      once its terms are accepted
+                        val/*.JPEG with LOC_val_solution.csv
+                        ILSVRC2012_img_train.tar
+                        ILSVRC2012_img_val.tar with LOC_val_solution.csv
+                        data/{train,validation}-*.parquet
+        coco            {train,val}2017/*.jpg
+                        annotations/instances_{train,val}2017.json
+        open-images     {train,validation,test}/<ImageID>.jpg
+                        *{train,validation,test}-annotations-human-imagelabels*.csv
+                        *class-descriptions*.csv
 
-def has_labelled(name: str, split: str) -> bool:
-    """Whether `labelled(name, split)` can find its files here."""
-    folder = data_folder()
-    return folder is not None and any((folder / DATA_SETS[name].folder).glob(f"{split}-*.parquet"))
-
-
-def _files(name: str, split: str) -> list[Path]:
-    if name not in DATA_SETS:
-        raise DataError(f"There is no data set {name!r}; there are {', '.join(DATA_SETS)}.")
-    known = DATA_SETS[name]
-    if split not in known.splits:
-        raise DataError(f"{name} has no split {split!r}; it has {' and '.join(known.splits)}.")
-    folder = data_folder()
-    wanted = f"{known.folder}/{split}-*.parquet"
-    if folder is None:
-        raise DataError(f"{name} is not here: set VITGEOM_DATA to a folder that holds {wanted}.")
-    paths = sorted((folder / known.folder).glob(f"{split}-*.parquet"))
-    if not paths:
-        raise DataError(f"The folder {folder} that VITGEOM_DATA names holds no {wanted}; put those files there.")
-    return paths
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Whatever a damaged file raises inside the block becomes one sentence."""
-    try:
-        yield
-    except (OSError, KeyError, ValueError) as error:
-        reason = str(error).split("\n")[0].rstrip(".")
-        raise DataError(f"{path} cannot be read ({reason}); fetch it again.") from None
-
-
-def _count(path: Path) -> int:
-    with _reading(path):
-        return pq.read_metadata(path).num_rows
-
-
-def _rows(paths: list[Path], image_column: str) -> Iterator[tuple[bytes, int]]:
-    for path in paths:
-        with _reading(path), pq.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=1024, columns=[image_column, "label"]):
-                for image, label in zip(batch[image_column].to_pylist(), batch["label"].to_pylist(), strict=True):
-                    yield image["bytes"], label
-
-
-def class_names(name: str) -> list[str]:
-    """Names of the classes of a data set, in the order of their labels."""
-    if name == "cifar10":
-        return list(CIFAR10_CLASSES)
-    folder = data_folder()
-    path = (folder or Path()) / "tiny-imagenet" / "classes.json"
-    if folder is None or not path.exists():
-        raise DataError(f"{name} needs {path}; set VITGEOM_DATA to a folder that holds it.")
-    return [entry["name"].split(",")[0] for entry in sorted(json.loads(path.read_text()), key=lambda e: e["label"])]
-
-
-def decoded(name: str, split: str, n: int | None = None, size: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first `n` images of a data set as `(N,3,size,size)` uint8, and their labels; what `labelled` is made of."""
-    paths = _files(name, split)
-    _check_count(n)
-    known = DATA_SETS[name]
-    count = sum(map(_count, paths))
-    n = count if n is None else min(n, count)
-    size = size or known.size
-    pixels = torch.empty(n, 3, size, size, dtype=torch.uint8)
-    labels = torch.empty(n, dtype=torch.long)
-    for i, (encoded, label) in zip(range(n), _rows(paths, known.image_column), strict=False):
-        pixels[i] = to_bytes(Image.open(io.BytesIO(encoded)), size)
-        labels[i] = label
-    return pixels, labels
-
-
-def labelled(name: str, split: str, n: int | None = None, size: int | None = None) -> Images:
-    """Labelled images of a whole data set, in file order, from the folder that `VITGEOM_DATA` names.
+    An image of MS-COCO has the category of its annotation with the largest area, one of Open Images the first label
+    that people confirmed; images without are left out, and `source` says how many. Labels of ImageNet number its 1000
+    classes by WordNet id, also where only some are there.
 
     Parameters
     ----------
-    name, split
-        `"tiny-imagenet"` with `"train"` or `"valid"`; `"cifar10"` with `"train"` or `"test"`.
+    name
+        One of the names above, or the path of a folder: of sub-folders that are the classes, numbered in alphabetical
+        order, or of images without labels. A name of the table is never taken for a path; write `./coco` for that.
+    split
+        `"train"`, `"valid"` (also `"val"`, `"validation"`) or `"test"`. Of a folder, the sub-folder to take, if any.
     n
-        How many, from the first (the files are shuffled already); all of them unless told.
+        How many, from the first; all of them unless told. The order is that of the parquet files, else that of the file
+        names, which are alphabetical class by class in a folder of classes and in ImageNet's training set; ImageNet's
+        validation files are numbered across the classes.
     size
-        Height and width; the data set's own (64 for Tiny-ImageNet, 32 for CIFAR-10) unless told.
+        Height and width of the images; the data set's own (64 for Tiny-ImageNet, 32 for CIFAR-10), or what the tier's
+        models take, unless told. The short side is resized, and the centre cropped.
+    transform
+        What makes the tensor of an image instead: takes a PIL image in RGB and returns `(3,H,W)` uint8, or floats in
+        [0,1], such as a model's own preprocessing. Threads call it.
+    seed
+        Put the images in a random order first, drawn with this seed. A smaller `n` then gives the first of a larger
+        one; all files must be there.
+
+    Returns
+    -------
+    LabelledImages
+        `labels`, `names`, `class_names`, `source`, `licence`; `[...]`, `batches()` and `pixels` decode.
 
     Raises
     ------
     DataError
-        If there is no such data set or split, or its files are not there.
+        If there is no such data set, split or folder, or files are missing or damaged.
+    ArgumentError
+        If `n` or `size` is not positive, or both `size` and `transform` are given.
     """
-    pixels, labels = decoded(name, split, n, size)
-    return Images(
-        pixels.float() / 255,
-        [f"{name} {split} {i}" for i in range(len(pixels))],
-        source=f"{name}, {split} split",
-        licence=DATA_SETS[name].licence,
-        labels=labels,
-        class_names=class_names(name),
+    _check_count(n)
+    if size is not None and (size < 1 or transform is not None):
+        wrong = "images need at least one pixel" if size < 1 else "transform decides on the size, so leave it out"
+        raise ArgumentError(f"size is {size}; {wrong}.")
+    if isinstance(name, str) and (name in KNOWN or not _is_path(name)):
+        known, split = data_set(name), data_split(name, split)
+        records = find(name, split, n if seed is None else None)
+        licence, own = known.licence, known.size
+    else:
+        split = split_name(split)
+        records = folder_records(Path(name).expanduser(), split)
+        licence, own = "as the owner of the images says", None
+    source = f"{name}, {split} split" if split else str(name)
+    if transform is None and size is None:
+        size = own or TIERS[tier()]
+    return LabelledImages(
+        records,
+        _order(len(records), n, seed),
+        source=f"{source} ({records.note})" if records.note else source,
+        licence=licence,
+        size=size,
+        transform=transform,
     )
+
+
+def decoded(name: str, split: str, n: int | None = None, size: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first `n` images of a data set as `(N,3,size,size)` uint8, and their labels; damaged images are left out."""
+    images = labelled(name, split, n, size)
+    pixels, kept, damaged = images.gathered(range(len(images)), torch.uint8)
+    report(damaged, len(images))
+    assert images.labels is not None
+    return pixels, images.labels[kept]
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Recorded logits `(N,C)` of an embedded model, the labels `(N,)`, and where they come from."""
+    """Logits `(N,C)` of a network, the labels `(N,)`, where they come from, and how many damaged images lack."""
 
     logits: torch.Tensor
     labels: torch.Tensor
     source: str
+    skipped: int = 0
+
+
+def tier_data() -> tuple[str, str]:
+    """Data set and split on which the networks of the tier are judged: of the classes that they know."""
+    return ("tiny-imagenet", "valid") if tier() == "embedded" else ("imagenet", "valid")
 
 
 def recorded_predictions(name: str) -> Predictions:

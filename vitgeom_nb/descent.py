@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from .batching import in_batches
 from .jacobian import jvp, vjp
 from .lbfgs import TINY, ProximalLBFGS
-from .models import VisionModel
 from .progress import tqdm
+from .vision_model import VisionModel
 
 Stepper = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """`(rows, x, error, gradient) -> next x`, from points `(R,n)`, errors f(x) - t `(R,D)` and gradients J^T (f(x) - t)."""

@@ -27,3 +27,7 @@ class DataError(VitgeomError, ValueError):
 
 class ArgumentError(VitgeomError, ValueError):
     """A parameter outside the range in which the measurement has a meaning."""
+
+
+class HubError(VitgeomError, OSError):
+    """A file of the hub that cannot be had: no network, no such name, no permission, or damaged on its way."""

@@ -14,8 +14,8 @@ from .crossing import Search, moved, outcome_names
 from .errors import ArgumentError
 from .jump import PATHS, jump_noise
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
 from .predictions import checked, class_words
+from .vision_model import VisionModel
 
 EPSILONS = tuple(k / 1000 for k in range(21))
 

@@ -13,10 +13,10 @@ from .directions import rms
 from .errors import ArgumentError
 from .matching import checked_pairs, embed
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
 from .progress import tqdm
 from .similarity import psnr
 from .tangent import FAILURE, back_to_fibre, walk
+from .vision_model import VisionModel
 
 
 def check_steps(steps: int) -> None:

@@ -18,7 +18,7 @@ import xarray as xr
 
 from .jacobian import jacobian
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel, wrap
+from .vision_model import VisionModel, wrap
 
 SIZE = 4
 SLOPES = {"red above": 2.0, "red below": -1.0, "green above": 3.0, "green below": 0.0}

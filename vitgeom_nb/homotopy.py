@@ -14,10 +14,10 @@ from .descent import Goal, MinimumChange, Objective, descend
 from .fibre import along, check_steps, embeddings_of
 from .matching import check_goal, checked_pairs, embed
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
 from .predictions import class_words
 from .progress import tqdm
 from .similarity import psnr
+from .vision_model import VisionModel
 
 
 def class_probabilities(model: VisionModel, path: torch.Tensor) -> dict[str, Variable]:

@@ -17,6 +17,7 @@ class Images:
     """A batch of images: `pixels` `(B,3,H,W)` float32 in [0,1], and what is known about them.
 
     `labels` is a `(B,)` integer tensor, or None where nobody labelled them; `class_names[labels[i]]` names one.
+    `skipped` names the images that should be among them but cannot be decoded.
     """
 
     pixels: torch.Tensor
@@ -25,6 +26,7 @@ class Images:
     licence: str
     labels: torch.Tensor | None = None
     class_names: list[str] | None = None
+    skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -45,7 +47,7 @@ class Images:
 
 def to_bytes(image: Image.Image, size: int) -> torch.Tensor:
     """`(3,size,size)` uint8: short side resized in 8 bits with bicubic filtering, centre cropped."""
-    image = image.convert("RGB")
+    image = image if image.mode == "RGB" else image.convert("RGB")
     width, height = image.size
     scale = size / min(width, height)
     width, height = max(size, round(width * scale)), max(size, round(height * scale))

@@ -15,7 +15,7 @@ from .batching import in_batches
 from .derivatives import all_derivatives
 from .errors import ArgumentError, ModelError
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
+from .vision_model import VisionModel
 
 COLUMNS = 16384  # columns of J taken to float64 at a time
 TOLERANCE = 1e-5  # of the largest singular value; the rounding of a float32 J stays a decade below

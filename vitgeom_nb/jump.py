@@ -15,9 +15,9 @@ from .directions import generator, rms
 from .errors import ArgumentError
 from .lines import embeddings_along, turning_angle
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
 from .predictions import checked, class_words, confidence_of
 from .similarity import psnr
+from .vision_model import VisionModel
 
 PATHS = ("direct", "jumped")
 STAGES = ("image", "moved", "jumped", "jumped and moved")

@@ -10,7 +10,7 @@ import torch
 from .batching import in_batches
 from .directions import random_directions, rms
 from .errors import ArgumentError
-from .models import VisionModel
+from .vision_model import VisionModel
 
 
 def turning_angle(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -13,9 +13,9 @@ from .errors import ArgumentError
 from .jacobian import TOLERANCE, Spectrum, check_tolerance, jacobian_matrix, right_vectors, spectrum
 from .matching import match
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
 from .progress import tqdm
 from .steps import RADII, check_count, check_radii, embedding_steps, null_and_normal, radius_coords, rounding
+from .vision_model import VisionModel
 
 KINDS = ("random", "matching", "top", "null")
 

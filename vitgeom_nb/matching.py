@@ -14,8 +14,8 @@ from .descent import Adam, Descent, GaussNewton, Goal, GradientDescent, MinimumC
 from .directions import rms
 from .errors import ArgumentError
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
 from .similarity import psnr, ssim
+from .vision_model import VisionModel
 
 METHODS = ("minimum-change", "gradient-descent", "adam", "gauss-newton")
 

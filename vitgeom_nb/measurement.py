@@ -78,7 +78,8 @@ def measurement(
     Returns
     -------
     xarray.Dataset
-        Attributes: `model`, `weights`, `package`, `parameters`, `seed`, `device`, `dtype`, `seconds`.
+        Attributes: `model`, `weights` (their SHA-256), `repository` and `revision` they come from, `package`,
+        `parameters`, `seed`, `device`, `dtype`, `seconds`.
     """
     data = {
         name: (tuple(v.dims), _array(v.values), {"units": v.units, "long_name": v.long_name})
@@ -91,9 +92,12 @@ def measurement(
             axes[name] = (tuple(coord.dims), _array(coord.values), attributes)
         else:
             axes[name] = ((name,), _array(coord), {"units": "1", "long_name": name})
+    source: Mapping[str, str] = getattr(model, "source", {})
     attrs = {
         "model": getattr(model, "name", "none"),
         "weights": getattr(model, "digest", None) or "none",
+        "repository": source.get("repository", "none"),
+        "revision": source.get("revision", "none"),
         "device": str(getattr(model, "device", "none")),
         "dtype": str(getattr(model, "dtype", "none")).removeprefix("torch."),
         "package": f"vitgeom-nb {package_version()}",

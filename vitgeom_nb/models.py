@@ -1,24 +1,25 @@
-"""Models: pixels in [0, 1] in, embedding and logits out, with normalisation inside."""
+"""Models by name: embedded ones, published ones from the hub, and the table of both."""
 
 from __future__ import annotations
 
-import copy
 import difflib
-import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import torch
 
-from .errors import ArgumentError, ImageError, ModelError, VitgeomError
+from .catalogue import BOTH, CATALOGUE
+from .errors import ArgumentError, ModelError
+from .hf_models import load_hf
+from .timm_models import load_timm
+from .torchvision_models import load_torchvision
+from .vision_model import VisionModel, call, timm_embed
 from .zoo import card, weights
 from .zoo.architectures import ARCHITECTURES, FAMILIES, MEAN, SIZE, STD
 
 TIERS = {"embedded": 64, "paper": 224}
-
-EmbedFunction = Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]
 
 
 def tier() -> str:
@@ -35,258 +36,47 @@ def tier() -> str:
     return name
 
 
-class VisionModel:
-    r"""A network seen as two maps from pixels: an embedding and, where it has a head, logits.
-
-    Parameters are frozen and the module is in evaluation mode: every derivative is with respect to the image.
-
-    Attributes
-    ----------
-    name : str
-        What figures call it.
-    family : str
-        `"transformer"` or `"CNN"`; `"custom"` for a module of your own.
-    size : int
-        Height and width of the images it takes.
-    dim : int
-        D, the number of components of the embedding.
-    classes : list of str or None
-        Names of the classes that the logits are about.
-    digest : str
-        SHA-256 of the weights.
-    """
-
-    def __init__(
-        self,
-        module: torch.nn.Module,
-        *,
-        name: str,
-        family: str,
-        size: int,
-        mean: Sequence[float],
-        std: Sequence[float],
-        embed: EmbedFunction,
-        logits: EmbedFunction | None,
-        classes: Sequence[str] | None = None,
-        digest: str | None = None,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        self.device = torch.device(device or "cpu")
-        self.dtype = dtype
-        self.module = module.to(self.device, dtype).eval().requires_grad_(False)
-        self.name, self.family, self.size = name, family, size
-        self.classes = list(classes) if classes is not None else None
-        self._embed, self._logits = embed, logits
-        shape = (1, 3, 1, 1)
-        self._mean = torch.tensor(mean, device=self.device, dtype=dtype).view(shape)
-        self._std = torch.tensor(std, device=self.device, dtype=dtype).view(shape)
-        self.digest = digest or _digest(module)
-        self.dim = self._probe()
-
-    def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        return (pixels - self._mean) / self._std
-
-    def embed(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Embedding f(x), what the classifier head reads: `(B,3,H,W)` in [0,1] -> `(B,D)`."""
-        return self._embed(self.module, self._normalised(pixels))
-
-    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Class scores before softmax: `(B,3,H,W)` in [0,1] -> `(B,C)`.
-
-        Raises
-        ------
-        ModelError
-            If this model has no classifier head.
-        """
-        if self._logits is None:
-            raise ModelError(f"{self.name} has no classifier head; wrap it with logits=... to ask for its labels.")
-        return self._logits(self.module, self._normalised(pixels))
-
-    @property
-    def has_logits(self) -> bool:
-        """Whether the model has a classifier head."""
-        return self._logits is not None
-
-    def pixels(self, images: Any) -> torch.Tensor:
-        """The checked `(B,3,H,W)` tensor of `images`, on this model's device and in its dtype.
-
-        Raises
-        ------
-        ImageError
-            If there are no images, or their shape, size, type or range is not what this model takes.
-        """
-        pixels = getattr(images, "pixels", images)
-        if not isinstance(pixels, torch.Tensor):
-            raise ImageError(f"Images must be a torch tensor or what samples() returns, not {type(pixels).__name__}.")
-        if pixels.ndim != 4 or pixels.shape[1] != 3:
-            raise ImageError(f"Images must have shape (B, 3, H, W), not {tuple(pixels.shape)}.")
-        if len(pixels) == 0:
-            raise ImageError("There are no images in this batch; pass at least one.")
-        if tuple(pixels.shape[2:]) != (self.size, self.size):
-            raise ImageError(
-                f"{self.name} takes {self.size} x {self.size} pixels, not {pixels.shape[2]} x {pixels.shape[3]}; "
-                f"samples(..., size={self.size}) resizes."
-            )
-        if not pixels.is_floating_point():
-            raise ImageError(f"Images must be floats in [0, 1], not {pixels.dtype}; divide 8-bit pixels by 255.")
-        if not bool(torch.isfinite(pixels).all()):
-            raise ImageError("Images contain NaN or infinite pixels; remove or repair those images first.")
-        low, high = (float(v) for v in pixels.detach().aminmax())
-        if low < 0 or high > 1:
-            raise ImageError(f"Pixels must lie in [0, 1]; these go from {low:.3g} to {high:.3g}.")
-        return pixels.detach().to(self.device, self.dtype)
-
-    def in_dtype(self, dtype: torch.dtype) -> VisionModel:
-        """The same model computing in another precision: the model itself, or a copy of it."""
-        if self.dtype == dtype:
-            return self
-        other = copy.copy(self)
-        other.module = copy.deepcopy(self.module).to(dtype)
-        other._mean, other._std = self._mean.to(dtype), self._std.to(dtype)
-        other.dtype = dtype
-        return other
-
-    def watched(self, before: Callable[[], None]) -> VisionModel:
-        """The same model, which calls `before` ahead of every forward pass; what that raises ends a computation."""
-
-        def first(function: EmbedFunction) -> EmbedFunction:
-            def call(module: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-                before()
-                return function(module, x)
-
-            return call
-
-        other = copy.copy(self)
-        other._embed = first(self._embed)
-        other._logits = None if self._logits is None else first(self._logits)
-        return other
-
-    def _probe(self) -> int:
-        """Embed one grey image: the embedding must be a `(1, D)` tensor."""
-        grey = torch.full((1, 3, self.size, self.size), 0.5, device=self.device, dtype=self.dtype)
-        try:
-            with torch.no_grad():
-                out = self.embed(grey)
-        except VitgeomError:
-            raise
-        except Exception as error:  # whatever the reader's module raises
-            reason = str(error).split("\n")[0]
-            raise ModelError(f"{self.name} cannot embed a (1, 3, {self.size}, {self.size}) tensor: {reason}") from error
-        if not isinstance(out, torch.Tensor) or out.ndim != 2 or out.shape[0] != 1:
-            got = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-            raise ModelError(f"The embedding of {self.name} must be a (B, D) tensor; for one image it returned {got}.")
-        return out.shape[1]
-
-    def __repr__(self) -> str:
-        return f"VisionModel({self.name!r}, {self.size}x{self.size} -> {self.dim}, {self.device}, {self.dtype})"
-
-
-def _digest(module: torch.nn.Module) -> str:
-    sha = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        sha.update(name.encode())
-        sha.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else b"0")
-    return sha.hexdigest()
-
-
-def wrap(
-    module: torch.nn.Module,
-    *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    size: int,
-    embed: EmbedFunction | None = None,
-    logits: EmbedFunction | None = None,
-    name: str | None = None,
-    classes: Sequence[str] | None = None,
-    device: torch.device | str | None = None,
-    dtype: torch.dtype = torch.float32,
-) -> VisionModel:
-    """A `VisionModel` from any module. A copy of the module is kept; yours is left as it is.
-
-    Parameters
-    ----------
-    module
-        Takes normalised images `(B,3,size,size)`.
-    mean, std
-        Normalisation per channel, in units of [0,1] pixels.
-    size
-        Height and width of the images.
-    embed, logits
-        Functions `(module, normalised images) -> tensor`. Without `embed`, timm's
-        `forward_head(forward_features(x), pre_logits=True)` is used where the module has it, else the module's
-        own output. Without `logits`, the output of a timm module that has a classifier; else there are none.
-    name, classes
-        What figures call the model, and its classes.
-
-    Raises
-    ------
-    ModelError
-        If the embedding is not a `(B, D)` tensor.
-
-    Examples
-    --------
-    >>> import torch, vitgeom_nb as vg
-    >>> _ = torch.manual_seed(0)
-    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))
-    >>> vg.wrap(net, mean=[0.5] * 3, std=[0.5] * 3, size=4, name="linear").dim
-    5
-    """
-    if not isinstance(module, torch.nn.Module):
-        raise ModelError(f"wrap() takes a torch.nn.Module, not {type(module).__name__}.")
-    is_timm = hasattr(module, "forward_features") and hasattr(module, "forward_head")
-    if embed is None:
-        embed = _timm_embed if is_timm else _call
-    if logits is None and is_timm and getattr(module, "num_classes", 0) > 0:
-        logits = _call
-    return VisionModel(
-        copy.deepcopy(module),
-        name=name or type(module).__name__,
-        family="custom",
-        size=size,
-        mean=mean,
-        std=std,
-        embed=embed,
-        logits=logits,
-        classes=classes,
-        device=device,
-        dtype=dtype,
-    )
-
-
-def _call(module: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-    return module(x)
-
-
-def _timm_embed(module: Any, x: torch.Tensor) -> torch.Tensor:
-    return module.forward_head(module.forward_features(x), pre_logits=True)
-
-
 def embedded(name: str, state: dict[str, torch.Tensor], **options: Any) -> VisionModel:
     """An embedded architecture with the weights `state`; `options` are those of `VisionModel`."""
     module = ARCHITECTURES[name]()
     module.load_state_dict(state)
-    fixed = {"size": SIZE, "mean": MEAN, "std": STD, "embed": _timm_embed, "logits": _call}
+    fixed = {"size": SIZE, "mean": MEAN, "std": STD, "embed": timm_embed, "logits": call}
     return VisionModel(module, name=name, family=FAMILIES[name], **fixed, **options)
 
 
-def load(name: str, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32) -> VisionModel:
+def load(
+    name: str,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype = torch.float32,
+    *,
+    classes: Sequence[str] | None = None,
+) -> VisionModel:
     """Load a model by name.
 
     Parameters
     ----------
     name
-        An embedded model: `"vit"`, `"swin"`, `"resnet"` or `"mobilenetv2"`. `models()` lists them.
+        An embedded model (`"vit"`, `"swin"`, `"resnet"`, `"mobilenetv2"`), a published one by its short name
+        (`"clip"`, `"beit"`, `"resnet50"`, ...; `models()` lists them), or any other checkpoint by its address:
+        `"timm/<architecture.tag>"`, `"hf/<org>/<repo>"`, either with `"@<revision>"` behind it, or
+        `"torchvision/<name>.<tag>"`.
     device, dtype
-        Where and in which precision it computes; the CPU and float32 unless told.
+        Where and in which precision it computes; the CPU and float32 unless told. A published model computes where
+        `VITGEOM_DEVICE` says, if that is set.
+    classes
+        For a model that knows captions (CLIP, SigLIP): names of classes; ImageNet's 1000 unless told. Its logits are
+        those of the captions "a photo of a NAME.", which are read when logits are first asked for.
 
     Raises
     ------
     ModelError
-        If there is no model of that name.
+        If there is no model of that name, or its checkpoint lacks weights.
     WeightsError
         If its weights are missing or damaged.
+    HubError
+        If its files cannot be fetched.
+    ArgumentError
+        If `classes` are given for a model that knows no captions.
 
     Examples
     --------
@@ -294,21 +84,53 @@ def load(name: str, device: torch.device | str | None = None, dtype: torch.dtype
     >>> vg.load("vit").dim
     192
     """
-    if name not in ARCHITECTURES:
-        close = difflib.get_close_matches(str(name), ARCHITECTURES, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are {', '.join(ARCHITECTURES)};"
+    if name in ARCHITECTURES:
+        _no_captions(name, classes)
+        info = card(name)
+        known = {"classes": info["classes"], "digest": info["sha256"]}
+        source = {"repository": "vitgeom_nb/zoo", "revision": info["date"], "file": f"{name}.safetensors"}
+        return embedded(name, weights(name), **known, source=source, device=device, dtype=dtype)
+    entry = CATALOGUE.get(name)
+    kind, _, address = str(entry.source if entry else name).partition("/")
+    if kind not in ("timm", "hf", "torchvision") or not address:
+        known_names = [*ARCHITECTURES, *CATALOGUE]
+        close = difflib.get_close_matches(str(name), known_names, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are {', '.join(known_names)};"
         raise ModelError(f"There is no model {name!r}: {hint} wrap(module, ...) takes any network of your own.")
-    info = card(name)
-    return embedded(name, weights(name), classes=info["classes"], digest=info["sha256"], device=device, dtype=dtype)
+    address, _, revision = address.partition("@")
+    family = entry.family if entry else "custom"
+    device = device or os.environ.get("VITGEOM_DEVICE")
+    options: dict[str, Any] = {"name": name, "family": family, "device": device, "dtype": dtype}
+    if kind == "hf":
+        return load_hf(address, revision or "main", classes, **options)
+    _no_captions(name, classes)
+    if kind == "timm":
+        return load_timm(address, revision or "main", **options)
+    return load_torchvision(address, **options)
 
 
-def models(tier: str | None = None) -> pd.DataFrame:
-    """A table of the models that `load` knows, one row each.
+def _no_captions(name: str, classes: Sequence[str] | None) -> None:
+    if classes is not None:
+        raise ArgumentError(f"{name} knows no captions, so it takes no classes; clip and siglip do.")
 
-    Columns: `family`, `tier`, `input_size`, `embedding_dim`, `parameters`, `top1`, `source`, `licence`.
+
+def models(tier: str | None = None, paper: str | None = None) -> pd.DataFrame:
+    """A table of the models that `load` knows by a short name, one row each.
+
+    Parameters
+    ----------
+    tier
+        `"embedded"` or `"paper"`; both unless told.
+    paper
+        `"salman2024"` or `"kim2024"`: of the tier of the papers, only the networks that this one measured.
+
+    Columns: `family`, `tier`, `input_size`, `embedding_dim`, `parameters`, `classes` (of the classifier; 0 without
+    one), `top1` (as measured when an embedded model was trained), `source`, `licence`.
     """
     if tier is not None and tier not in TIERS:
         raise ArgumentError(f"There is no tier {tier!r}; choose one of {', '.join(TIERS)}.")
+    if paper is not None and paper not in BOTH:
+        raise ArgumentError(f"There is no paper {paper!r}; choose one of {', '.join(BOTH)}.")
     rows = []
     for name in ARCHITECTURES if tier in (None, "embedded") else ():
         info = card(name)
@@ -320,10 +142,26 @@ def models(tier: str | None = None) -> pd.DataFrame:
                 "input_size": SIZE,
                 "embedding_dim": info["embedding_dim"],
                 "parameters": info["parameters"],
+                "classes": len(info["classes"]),
                 "top1": info["top1"],
                 "source": f"{info['data']}, {info['epochs']:g} epochs",
                 "licence": info["licence"],
             }
         )
-    columns = ["family", "tier", "input_size", "embedding_dim", "parameters", "top1", "source", "licence"]
-    return pd.DataFrame(rows, columns=["name", *columns]).set_index("name")
+    for name, entry in CATALOGUE.items() if tier in (None, "paper") else ():
+        if paper is None or paper in entry.papers:
+            rows.append(
+                {
+                    "name": name,
+                    "family": entry.family,
+                    "tier": "paper",
+                    "input_size": TIERS["paper"],
+                    "embedding_dim": entry.dim,
+                    "parameters": entry.parameters,
+                    "classes": entry.classes,
+                    "top1": float("nan"),
+                    "source": entry.source,
+                    "licence": entry.licence,
+                }
+            )
+    return pd.DataFrame(rows).set_index("name")

@@ -14,8 +14,8 @@ from .errors import ArgumentError, ModelError
 from .jump import PATHS, jump_noise
 from .lines import embeddings_along
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
 from .predictions import checked
+from .vision_model import VisionModel
 
 LEGS = ("direct", "jump", "jumped")
 CORNERS = ("image", "crossing", "crossing after the jump")

@@ -8,8 +8,63 @@ import numpy as np
 import torch
 
 from .batching import in_batches
+from .data import Predictions, has_labelled, labelled, recorded_predictions, samples
 from .images import check_labels
-from .models import VisionModel
+from .models import load
+from .progress import tqdm
+from .vision_model import VisionModel
+from .zoo.architectures import ARCHITECTURES
+
+
+@torch.no_grad()
+def predict(model: VisionModel, images: Any, batch: int = 64) -> Predictions:
+    """Logits of a model on labelled images, a batch at a time.
+
+    Parameters
+    ----------
+    model
+        A model with a classifier head.
+    images
+        What `samples()` or `labelled()` returns, with labels of the model's classes. Those of `labelled()` are decoded
+        as they are needed; damaged ones are left out and counted.
+    batch
+        Images at once.
+
+    Raises
+    ------
+    ImageError, LabelError, ModelError
+        If the images are not what the model takes, have no labels, or it has no classifier head.
+    """
+    parts, labels, skipped = [], [], 0
+    batches = images.batches(batch) if hasattr(images, "batches") else [images]
+    with tqdm(total=len(images), desc=f"{model.name} looks", unit=" images", leave=False) as bar:
+        for some in batches:
+            logits = in_batches(model.logits, model.pixels(some), size=batch).cpu()
+            parts.append(logits)
+            labels.append(check_labels(some.labels, *logits.shape))
+            skipped += len(some.skipped)
+            bar.update(len(some))
+    return Predictions(torch.cat(parts), torch.cat(labels), images.source, skipped)
+
+
+def validation_predictions(name: str, n: int = 5000, seed: int = 0) -> Predictions:
+    """Logits of a network on its validation images, and their labels.
+
+    Those of an embedded network were recorded when its training ended, on all 10,000 images of Tiny-ImageNet. A
+    published one is run on `n` of ImageNet's 50,000, drawn with `seed` and prepared as its checkpoint says; where
+    ImageNet is not here, on the 20 samples.
+
+    Raises
+    ------
+    ModelError
+        If there is no model of that name, or it has no classifier.
+    """
+    if name in ARCHITECTURES:
+        return recorded_predictions(name)
+    model = load(name)
+    if not has_labelled("imagenet", "valid"):
+        return predict(model, samples("imagenet", size=model.size))
+    return predict(model, labelled("imagenet", "valid", n, transform=model.preprocess, seed=seed))
 
 
 def own_labels(model: VisionModel, images: Any, batch: int = 250) -> torch.Tensor:

@@ -12,9 +12,9 @@ from .directions import random_directions
 from .errors import ArgumentError
 from .jacobian import jacobian_matrix, right_vectors, spectrum
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
 from .progress import tqdm
 from .steps import check_radii, embedding_steps, null_and_normal, radius_coords, rounding
+from .vision_model import VisionModel
 
 RANKS = (1, 2, 3, 5, 10, 20, 50, 100)
 STEPS = tuple(10 ** (k / 4) for k in range(-8, 7))  # Euclidean norms 0.01 to 32, four to a decade

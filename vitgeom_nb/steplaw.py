@@ -14,7 +14,7 @@ from .batching import in_batches
 from .errors import ArgumentError
 from .lines import Lines, embeddings_along, turning_angle
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
+from .vision_model import VisionModel
 
 STATISTICS = ("median", "rms")
 SMALL = math.pi / 6  # an angle cannot grow for ever: the law is about small ones

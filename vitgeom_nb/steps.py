@@ -14,8 +14,8 @@ from .directions import random_directions
 from .errors import ArgumentError
 from .jacobian import TOLERANCE, Spectrum, check_tolerance, jacobian_matrix, project_null, spectrum
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
 from .progress import tqdm
+from .vision_model import VisionModel
 
 RADII = tuple(10 ** (k / 4) for k in range(-12, 5))  # Euclidean norms 0.001 to 10, four to a decade
 KINDS = ("null", "random", "normal")

@@ -9,7 +9,7 @@ import torch
 from .jacobian import Spectrum, jacobian_matrix, project_null, spectrum
 from .lbfgs import TINY
 from .matching import embed
-from .models import VisionModel
+from .vision_model import VisionModel
 
 FAILURE = 1e-3  # relative drift
 DAMPING = 1e-2  # of the largest singular value, in corrections

@@ -13,7 +13,7 @@ from .batching import in_batches
 from .errors import ArgumentError, ImageError
 from .lines import Lines, turning_angle
 from .measurement import Stopwatch, Variable, measurement
-from .models import VisionModel
+from .vision_model import VisionModel
 
 SHAPES = ("circle", "square", "line")
 

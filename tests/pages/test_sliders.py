@@ -272,7 +272,9 @@ def remade(title: str) -> tuple[Explorer, list[str]]:
     if title == "The bend at a step size":
         return vg.explore.step_law(vg.step_law(vit, images[:4], directions=4, seed=0)), ["ViT"]
     if title == "Along the FGSM path":
-        first = vg.labelled("tiny-imagenet", "valid", n=20) if vg.has_labelled("tiny-imagenet", "valid") else images
+        first = (
+            vg.labelled(*vg.tier_data(), n=120, seed=0)[:20] if vg.has_labelled("tiny-imagenet", "valid") else images
+        )
         said = vit.logits(first.pixels).softmax(1).max(1)
         surest = int(said.values.argmax())
         path = vg.fgsm_path(vit, first[surest], said.indices[surest : surest + 1], [k / 500 for k in range(13)])

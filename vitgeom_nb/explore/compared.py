@@ -9,7 +9,7 @@ import xarray as xr
 
 from ..errors import ArgumentError
 from ..figures.style import as_list, look
-from ..models import VisionModel
+from ..vision_model import VisionModel
 from .core import Compute, Control, Setting, View
 
 Measurements = xr.Dataset | Iterable[xr.Dataset]

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 
 from ..errors import ArgumentError
 from ..lines import embeddings_along, turning_angle
-from ..models import VisionModel
 from ..steplaw import step_law as measure
+from ..vision_model import VisionModel
 from .compared import Measurements, Models, Network, choice, chosen, computing, computing_all, networks
 from .core import Control, Explorer, Panel, Setting, View
 from .drawing import Chart, dot, line, picture

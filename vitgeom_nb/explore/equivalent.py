@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from ..fibre import fibre_at
 from ..homotopy import homotopy_at
-from ..models import VisionModel
+from ..vision_model import VisionModel
 from .compared import Measurements, Models, Network, choice, chosen, computing, networks
 from .core import Control, Explorer, Panel, Setting, View
 from .drawing import Chart, box, picture, signed, stripes

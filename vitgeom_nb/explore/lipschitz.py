@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from ..errors import ArgumentError
 from ..lipschitz import lldlc as measure
-from ..models import VisionModel
+from ..vision_model import VisionModel
 from .compared import Measurements, Models, Network, computing_all, networks
 from .core import Control, Explorer, Panel, Setting, View
 from .drawing import Chart, dot, line

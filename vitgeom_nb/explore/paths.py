@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
-from ..models import VisionModel
+from ..vision_model import VisionModel
 from .compared import Measurements, Models, Network, choice, chosen, computing, networks
 from .core import Control, Explorer, Panel, Setting, View
 from .drawing import Chart, dot, line, picture

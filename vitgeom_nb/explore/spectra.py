@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
-from ..models import VisionModel
 from ..singular_steps import NULL
 from ..steps import embedding_steps
+from ..vision_model import VisionModel
 from .compared import Measurements, Models, Network, choice, chosen, computing, networks
 from .core import Control, Explorer, Panel, Setting, View
 from .drawing import Chart, curve, dot, picture, signed

@@ -28,7 +28,7 @@ def sample_images(batches: Images | Sequence[Images], columns: int = 6) -> Figur
     >>> [axes.get_title() for axes in figure.axes[:2]]
     ['cat', 'ship']
     """
-    batches = [batches] if isinstance(batches, Images) else list(batches)
+    batches = [batches] if hasattr(batches, "pixels") else list(batches)
     rows = [
         batch[list(range(i, min(i + columns, len(batch))))] for batch in batches for i in range(0, len(batch), columns)
     ]

@@ -19,6 +19,18 @@ LOOKS = {
     "swin": ("Swin", "#56B4E9", "s"),
     "resnet": ("ResNet", "#D55E00", "^"),
     "mobilenetv2": ("MobileNetV2", "#E69F00", "D"),
+    "clip": ("CLIP", "#0072B2", "o"),
+    "beit": ("BEiT", "#56B4E9", "s"),
+    "deit": ("DEiT", "#332288", "P"),
+    "swin-t": ("Swin-T", "#009E73", "X"),
+    "vitmae": ("ViTMAE", "#AA4499", "v"),
+    "vitmsn": ("ViTMSN", "#444444", "<"),
+    "vit-b16": ("ViT-B/16", "#0072B2", "o"),
+    "resnet50": ("ResNet-50", "#D55E00", "^"),
+    "mobilenetv2_100": ("MobileNetV2", "#E69F00", "D"),
+    "googlenet": ("GoogLeNet", "#882255", ">"),
+    "dinov2": ("DINOv2", "#117733", "p"),
+    "siglip": ("SigLIP", "#88CCEE", "h"),
 }
 SPARE = ("#009E73", "#AA4499", "#444444")
 

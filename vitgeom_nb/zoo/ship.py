@@ -19,10 +19,12 @@ from safetensors.torch import save_file
 
 from ..calibration import reliability
 from ..curvature import direction_change
-from ..data import DATA_SETS, class_names, labelled, samples
+from ..data import class_names, labelled, samples
+from ..datasets import KNOWN
 from ..images import Images
-from ..models import VisionModel, embedded
+from ..models import embedded
 from ..progress import tqdm
+from ..vision_model import VisionModel
 from ..zoo import zoo_file
 from .architectures import ARCHITECTURES, FAMILIES, SIZE
 from .train import DATA, default_work
@@ -108,7 +110,7 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
         "embedding_dim": model.dim,
         "input_size": SIZE,
         "data": "Tiny-ImageNet, 100,000 training images",
-        "licence": f"weights as this package; data: {DATA_SETS[DATA].licence}",
+        "licence": f"weights as this package; data: {KNOWN[DATA].licence}",
         "epochs": recipe["epochs"],
         "seed": recipe["seed"],
         "recipe": recipe,

@@ -1,0 +1,85 @@
+"""Networks of timm: `timm/<architecture.tag>[@revision]`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from PIL import Image
+
+from . import hub, imagenet
+from .errors import ModelError, WeightsError
+from .vision_model import VisionModel, call, timm_embed
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+def _check_tag(name: str) -> None:
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        close = timm.list_models(f"*{architecture}*")[:3]
+        hint = f"did you mean {' or '.join(close)}?" if close else "timm.list_models() names those there are."
+        raise ModelError(f"timm {timm.__version__} has no architecture {architecture!r}: {hint}")
+    if not tag:
+        tags = [known for known in timm.list_pretrained(f"{architecture}.*") if known.startswith(f"{architecture}.")]
+        there = f"there are {', '.join(tags)}." if tags else "timm knows none for it; wrap(module, ...) takes yours."
+        raise ModelError(f"Name the weights of timm/{name} too: {there}")
+
+
+def class_words(config: dict[str, Any], classes: int) -> list[str] | None:
+    """Names of the classes: those in the checkpoint's config, else ImageNet's where there are a thousand."""
+    names = config.get("label_names")
+    if names and len(names) == classes:
+        descriptions = config.get("label_descriptions") or {}
+        return [descriptions.get(name, name).split(",")[0] for name in names]
+    return imagenet.class_names() if classes == 1000 else None
+
+
+def load_timm(address: str, revision: str, **options: Any) -> VisionModel:
+    """A network of timm from its repository on the hub; `options` are those of `VisionModel`.
+
+    Raises
+    ------
+    HubError
+        If a file cannot be fetched.
+    ModelError
+        If timm has no such architecture, or no weights are named.
+    WeightsError
+        If the weights are not those of the architecture.
+    """
+    _check_tag(address)
+    repo = f"timm/{address}"
+    path = hub.fetch(repo, "config.json", revision=revision)
+    weights = hub.fetch_first(repo, WEIGHTS, revision=hub.provenance(path)["revision"])
+    try:
+        module = timm.create_model(f"local-dir:{path.parent}", pretrained=True)
+    except Exception as error:  # whatever timm, safetensors or torch raise on a file that is not theirs
+        reason = str(error).split("\n")[0].rstrip(".")
+        raise WeightsError(f"The weights of {repo} in {path.parent} cannot be loaded: {reason}.") from error
+    data = timm.data.resolve_data_config({}, model=module)
+    height, width = data["input_size"][1:]
+    if height != width:
+        raise ModelError(f"{repo} takes {height} x {width} pixels; only square images are supported.")
+    transform = timm.data.create_transform(**data, normalize=False)
+
+    def preprocess(image: Image.Image) -> torch.Tensor:
+        return torch.as_tensor(np.asarray(transform(image))).float() / 255
+
+    config = json.loads(path.read_text())
+    known = hub.provenance(weights)
+    return VisionModel(
+        module,
+        size=height,
+        mean=data["mean"],
+        std=data["std"],
+        embed=timm_embed,
+        logits=call if module.num_classes > 0 else None,
+        classes=class_words(config, module.num_classes),
+        digest=known["sha256"],
+        source={"repository": repo, "revision": known["revision"], "file": weights.name},
+        preprocess=preprocess,
+        **options,
+    )
