@@ -301,6 +301,21 @@ def test_a_pickle_that_runs_code_is_refused(own_hub, capsys):
     assert "code from a checkpoint" not in capsys.readouterr().out
 
 
+def test_code_of_a_repository_is_never_run(own_hub, tmp_path):
+    root = own_hub.folder / "models" / "tiny" / "coded"
+    hf_checkpoint("vit", root)
+    ran = tmp_path / "ran"
+    (root / "modeling_own.py").write_text(f"from pathlib import Path\nPath({str(ran)!r}).write_text('ran')\n")
+    config = json.loads((root / "config.json").read_text())
+    own = {"AutoConfig": "modeling_own.Config", "AutoModel": "modeling_own.Model"}
+    config |= {"model_type": "own", "architectures": ["OwnModel"], "auto_map": own}
+    (root / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match="cannot be loaded"):
+        vg.load("hf/tiny/coded")
+    assert not ran.exists()
+    assert not any("modeling_own" in request for request in own_hub.requests)
+
+
 def without(folder: Path, *prefixes: str) -> None:
     from safetensors.torch import load_file, save_file
 

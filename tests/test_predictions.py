@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 
 import vitgeom_nb as vg
+from vitgeom_nb.catalogue import CATALOGUE
 from vitgeom_nb.errors import LabelError, ModelError
 
+from .stand_in_hub import StandInHub
+from .tiny_checkpoints import timm_checkpoint
+from .tiny_data import WNIDS, encoded, put
 from .tiny_networks import random_network
 
 
@@ -61,3 +68,33 @@ def test_validation_predictions_of_an_embedded_network_are_the_recorded_ones():
     with pytest.raises(ModelError, match="no model"):
         vg.validation_predictions("nobody")
     assert vg.tier_data() == ("tiny-imagenet", "valid")
+
+
+def test_imagenet_is_seen_as_the_checkpoint_says_and_again_to_the_bit(hub: StandInHub, tmp_path, monkeypatch):
+    address = CATALOGUE["resnet50"].source
+    network = timm_checkpoint("resnet50", hub.folder / "models" / address, classes=1000)
+    pictures = {f"val/{wnid}/{i}.JPEG": encoded(10 * i + k) for k, wnid in enumerate(WNIDS) for i in range(2)}
+    put(tmp_path / "imagenet", pictures)
+    monkeypatch.setenv("VITGEOM_DATA", str(tmp_path))
+    first, again = (vg.validation_predictions("resnet50", n=5) for _ in range(2))
+    assert torch.equal(first.logits, again.logits)
+    assert torch.equal(first.labels, again.labels)
+    assert first.logits.shape == (5, 1000)
+    # the same pictures through timm's own transform and network
+    chosen = vg.labelled("imagenet", "valid", n=5, seed=0)
+    own = timm.data.create_transform(**timm.data.resolve_data_config({}, model=vg.load("resnet50").module))
+    by_name = {name.split("/")[-2] + name.split("/")[-1]: content for name, content in pictures.items()}
+    for name, label, logits in zip(chosen.names, first.labels.tolist(), first.logits, strict=True):
+        content = by_name["".join(name.split("/")[-2:])]
+        with torch.no_grad():
+            expected = network(own(Image.open(io.BytesIO(content)).convert("RGB"))[None])[0]
+        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+        assert label == (999 if WNIDS[3] in name else WNIDS.index(name.split("/")[-2]))
+
+
+def test_without_imagenet_the_samples_stand_in(hub: StandInHub, monkeypatch):
+    timm_checkpoint("resnet50", hub.folder / "models" / CATALOGUE["resnet50"].source, classes=1000)
+    monkeypatch.delenv("VITGEOM_DATA", raising=False)
+    found = vg.validation_predictions("resnet50")
+    assert "foolbox" in found.source
+    assert torch.equal(found.labels, vg.samples("imagenet").labels)
