@@ -165,7 +165,7 @@ def derivative_errors(model: vg.VisionModel, kinked: bool) -> dict[str, float]:
         p = p.detach().requires_grad_()
         return torch.autograd.grad(value(p), p)[0]
 
-    h = 1e-8 if kinked else 1e-5
+    h = 1e-7 if kinked else 1e-5
     with all_derivatives():
         _, jv = torch.func.jvp(model.embed, (x,), (v,))
         pull = torch.func.vjp(model.embed, x)[1]
