@@ -16,6 +16,13 @@ from vitgeom_nb.catalogue import CATALOGUE
 
 CLASSES = 7
 WORDS = ["<unk>", "<pad>", "<s>", "</s>", "a", "photo", "of", ".", "cat", "dog", "boat", "tree"]
+TEXT = {
+    "vocab_size": len(WORDS),
+    "max_position_embeddings": 16,
+    "bos_token_id": 2,
+    "eos_token_id": 3,
+    "pad_token_id": 1,
+}
 
 
 def vit(width: int) -> dict[str, int]:
@@ -64,15 +71,8 @@ def _labels(classes: int) -> dict[int, str]:
 
 
 def _clip(size: int, classes: int, width: int) -> torch.nn.Module:
-    text = {
-        "vocab_size": len(WORDS),
-        "max_position_embeddings": 16,
-        "bos_token_id": 2,
-        "eos_token_id": 3,
-        "pad_token_id": 1,
-    }
     config = transformers.CLIPConfig(
-        text_config={**vit(width), **text},
+        text_config={**vit(width), **TEXT},
         vision_config={**vit(width), "image_size": size, "patch_size": size // 4},
         projection_dim=3 * width // 4,
     )
@@ -80,15 +80,8 @@ def _clip(size: int, classes: int, width: int) -> torch.nn.Module:
 
 
 def _siglip(size: int, classes: int, width: int) -> torch.nn.Module:
-    text = {
-        "vocab_size": len(WORDS),
-        "max_position_embeddings": 16,
-        "bos_token_id": 2,
-        "eos_token_id": 3,
-        "pad_token_id": 1,
-    }
     config = transformers.SiglipConfig(
-        text_config={**vit(width), **text, "projection_size": width},
+        text_config={**vit(width), **TEXT, "projection_size": width},
         vision_config={**vit(width), "image_size": size, "patch_size": size // 4},
     )
     return transformers.SiglipModel(config)
