@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .style import SPARE, as_list, look, show_image, subplots
+from .style import SPARE, as_list, look, panels, show_image, subplots
 
 Measurements = xr.Dataset | Iterable[xr.Dataset]
 METHOD_LOOKS = {
@@ -91,8 +91,8 @@ def embedding_plane(measurements: Measurements) -> Figure:
     leads from each source to its match.
     """
     measured = as_list(measurements)
-    figure, grid = subplots(1, len(measured), figsize=(2.9 * len(measured) + 0.4, 3.3), squeeze=False)
-    for axes, one in zip(grid[0], measured, strict=True):
+    figure, grid = panels(len(measured), 2.9, 3.3, 0.4)
+    for axes, one in zip(grid.flat, measured, strict=False):
         sample = np.concatenate([one.source_embedding, one.target_embedding]).astype(float)
         centre = sample.mean(0)
         _, spread, components = np.linalg.svd(sample - centre, full_matrices=False)

@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from .spectra import band, shade_rounding
-from .style import as_list, look, subplots
+from .style import as_list, look, panels, subplots
 
 SIDES = (32, 64, 224, 384)
 
@@ -22,8 +22,8 @@ def lldlc(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     is what rounding alone may contribute.
     """
     each = as_list(measurements)
-    figure, axes = subplots(1, len(each), figsize=(3 * len(each) + 0.6, 3.6), sharey=True, squeeze=False)
-    for i, (data, axis) in enumerate(zip(each, axes[0], strict=True)):
+    figure, axes = panels(len(each), 3, 3.6, 0.6, sharey=True)
+    for i, (data, axis) in enumerate(zip(each, axes.flat, strict=False)):
         for kind in data.kind.values:
             values = data.lldlc.sel(kind=kind).values.reshape(-1, data.sizes["radius"])
             band(axis, data.radius.values, np.maximum(values, 1e-12), kind)
@@ -36,7 +36,8 @@ def lldlc(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
         axis.set(xscale="log", yscale="log", xlabel=r"radius $r$ [pixel values]", title=look(data.attrs["model"], i)[0])
     lowest = min(float((data.rounding / data.radius[-1]).min()) for data in each)
     axes[0, 0].set_ylim(10 * lowest, 3 * max(float(data.top_singular_value.max()) for data in each))
-    axes[0, 0].set_ylabel(r"$L(x; v, r) = \|f(x + rv) - f(x)\| / r$")
+    for axis in axes[:, 0]:
+        axis.set_ylabel(r"$L(x; v, r) = \|f(x + rv) - f(x)\| / r$")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=7)
     return figure
 

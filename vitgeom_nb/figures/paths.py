@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..summary import interval
 from .reliability import settings
-from .style import as_list, look, show_image, show_signed, subplots
+from .style import as_list, look, panels, show_image, show_signed, subplots
 
 FEWEST = 3  # images in a confidence bin whose mean is drawn
 LEG_STYLES = {"direct": ("-", "from the image"), "jump": (":", "random jump"), "jumped": ("--", "after the jump")}
@@ -54,15 +54,6 @@ def _direct(measurement: xr.Dataset) -> xr.Dataset:
     return measurement.sel(path="direct") if "path" in measurement.dims else measurement
 
 
-def _panels(count: int, width: float, height: float, **options: bool) -> tuple[Figure, np.ndarray]:
-    columns = min(4, count)
-    rows = -(-count // columns)
-    figure, axes = subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False, **options)
-    for ax in axes.flat[count:]:
-        ax.remove()
-    return figure, axes
-
-
 def binned_means(confidence: np.ndarray, distance: np.ndarray, bins: int = 10) -> list[tuple[float, float, float]]:
     """Centre, mean and half of the 95 % interval of the mean, for every confidence bin with enough images."""
     which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
@@ -100,7 +91,7 @@ def travel_distance(measurements: xr.Dataset | Iterable[xr.Dataset], bins: int =
     'travel distance (rms per pixel)'
     """
     ways = as_list(measurements)
-    figure, axes = _panels(len(ways), 2.75, 3.0, sharex=True, sharey=True)
+    figure, axes = panels(len(ways), 2.75, 3.0, sharex=True, sharey=True)
     for i, (ax, whole) in enumerate(zip(axes.flat, ways, strict=False)):
         label, colour, marker = look(whole.attrs["model"], i)
         way, end = _direct(whole), settings(whole)["epsilon_max"]
@@ -186,7 +177,7 @@ def jump_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     'log'
     """
     ways = as_list(measurements)
-    figure, axes = _panels(len(ways), 2.75, 3.1, sharex=True, sharey=True)
+    figure, axes = panels(len(ways), 2.75, 3.1, sharex=True, sharey=True)
     for i, (ax, way) in enumerate(zip(axes.flat, ways, strict=False)):
         label, colour, marker = look(way.attrs["model"], i)
         both = (way.outcome == "crossed").all("path").values
@@ -225,7 +216,7 @@ def bend_and_distance(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure
     'direction change (degrees)'
     """
     ways = as_list(measurements)
-    figure, axes = _panels(len(ways), 2.75, 3.0, sharey=True)
+    figure, axes = panels(len(ways), 2.75, 3.0, sharey=True)
     for i, (ax, whole) in enumerate(zip(axes.flat, ways, strict=False)):
         label, colour, marker = look(whole.attrs["model"], i)
         way, end = _direct(whole), settings(whole)["epsilon_max"]
@@ -254,14 +245,14 @@ def path_plane(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     measurements
         Measurements of `vg.path_plane`.
     """
-    panels = [(plane, i) for plane in as_list(measurements) for i in range(plane.sizes["image"])]
-    columns = min(2, len(panels))
-    rows = -(-len(panels) // columns)
+    drawn = [(plane, i) for plane in as_list(measurements) for i in range(plane.sizes["image"])]
+    columns = min(2, len(drawn))
+    rows = -(-len(drawn) // columns)
     figure, axes = subplots(rows, columns, figsize=(4.2 * columns, 4.2 * rows), squeeze=False)
-    for ax, (plane, i) in zip(axes.flat, panels, strict=False):
+    for ax, (plane, i) in zip(axes.flat, drawn, strict=False):
         label, colour, _ = look(plane.attrs["model"])
         _one_plane(ax, plane.isel(image=i), label, colour)
-    for ax in axes.flat[len(panels) :]:
+    for ax in axes.flat[len(drawn) :]:
         ax.remove()
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure

@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from ..summary import interval
-from .style import as_list, look, subplots
+from .style import as_list, look, panels, subplots
 
 FAINTEST = 0.12  # opacity of a bin that holds almost nothing
 
@@ -39,10 +39,7 @@ def reliability(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     'accuracy'
     """
     tables = as_list(measurements)
-    columns = min(4, len(tables))
-    rows = -(-len(tables) // columns)
-    size = (2.75 * columns, 3.6 * rows)
-    figure, axes = subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    figure, axes = panels(len(tables), 2.75, 3.6, sharex=True, sharey=True)
     for i, (ax, table) in enumerate(zip(axes.flat, tables, strict=False)):
         label, colour, _ = look(table.attrs["model"], i)
         share = table["count"] / table["count"].sum()

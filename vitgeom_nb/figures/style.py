@@ -48,6 +48,17 @@ def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, A
     return figure, axes
 
 
+def panels(count: int, width: float, height: float, extra: float = 0.0, **options: Any) -> tuple[Figure, Any]:
+    """`count` panels of a size in inches, up to four in a row, six in two rows of three; `extra` width for labels."""
+    columns = count if count <= 4 else 3 if count <= 6 else 4
+    rows = -(-count // columns)
+    size = (width * columns + extra, height * rows)
+    figure, axes = subplots(rows, columns, figsize=size, squeeze=False, **options)
+    for spare in axes.flat[count:]:
+        spare.remove()
+    return figure, axes
+
+
 def show_image(axes: Axes, image: Any, title: str = "") -> None:
     """Draw a `(3,H,W)` image in [0,1] without axes."""
     axes.imshow(np.asarray(image).transpose(1, 2, 0).clip(0, 1))
