@@ -29,11 +29,17 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """Takes as many connections at once as a browser opens."""
+
+    request_queue_size = 128
+
+
 @pytest.fixture(scope="session")
 def site() -> Iterator[str]:
     """Address of the built book on loopback."""
     handler = functools.partial(Quiet, directory=str(PAGES.parent))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = Server(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

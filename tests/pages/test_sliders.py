@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, TimeoutError
 
 import vitgeom_nb as vg
 from tests.book import PAGES, chapters
@@ -221,18 +221,30 @@ def test_the_first_frame_needs_no_script_and_is_printed(browser: Browser, name: 
     context.close()
 
 
+def slowly(browser: Browser, address: str) -> Page:
+    """A page loaded over 10 Mbit/s and 40 ms; asked for once more where the emulated line loses it."""
+    for attempt in range(2):
+        page = browser.new_context(viewport=WIDE).new_page()
+        line = page.context.new_cdp_session(page)
+        line.send("Network.enable")
+        rate = 10e6 / 8
+        line.send(
+            "Network.emulateNetworkConditions",
+            {"offline": False, "latency": 40, "downloadThroughput": rate, "uploadThroughput": rate},
+        )
+        try:
+            page.goto(address, wait_until="load")
+            break
+        except TimeoutError:
+            page.context.close()
+            if attempt:
+                raise
+    return page
+
+
 @pytest.mark.parametrize("name", EXPLORERS)
 def test_ready_times_on_a_slow_line(browser: Browser, site: str, name: str, report: Callable[[str], None]) -> None:
-    context = browser.new_context(viewport=WIDE)
-    page = context.new_page()
-    line = context.new_cdp_session(page)
-    line.send("Network.enable")
-    rate = 10e6 / 8
-    line.send(
-        "Network.emulateNetworkConditions",
-        {"offline": False, "latency": 40, "downloadThroughput": rate, "uploadThroughput": rate},
-    )
-    page.goto(f"{site}/book/{name}.html", wait_until="load")
+    page = slowly(browser, f"{site}/book/{name}.html")
     ready = page.locator(".vg-explorer").evaluate_all("all => all.map(e => Number(e.dataset.ready))")
     loaded = page.evaluate("performance.timing.loadEventStart - performance.timing.navigationStart")
     size = (PAGES / f"{name}.html").stat().st_size
@@ -240,7 +252,7 @@ def test_ready_times_on_a_slow_line(browser: Browser, site: str, name: str, repo
     report(f"{name}: {size / 1e6:.2f} MB of HTML, loaded after {loaded} ms, explorers ready after {times}")
     assert len(ready) == len(EXPLORERS[name])
     assert all(ready)
-    context.close()
+    page.context.close()
 
 
 def embedded() -> tuple[list[str], list[vg.VisionModel]]:
