@@ -99,6 +99,7 @@ def test_mistakes_are_one_sentence(
 
 def test_doctor_finds_everything_in_order(capsys: pytest.CaptureFixture[str], monkeypatch, hub: StandInHub) -> None:
     monkeypatch.delenv("VITGEOM_DATA", raising=False)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: "/nowhere")
     hub.add("facebook/vit-mae-base", {"config.json": b"{}"})
     fetch("facebook/vit-mae-base", "config.json")
     status, out, _ = run(capsys, "doctor")
@@ -111,6 +112,8 @@ def test_doctor_finds_everything_in_order(capsys: pytest.CaptureFixture[str], mo
     (missing,) = (line for line in out.splitlines() if "vg.load(" in line)
     assert "clip, beit" in missing
     assert "vitmae" not in missing
+    assert "googlenet" in missing
+    assert "1 of 12 networks fetched" in out
 
 
 def test_doctor_without_a_hub_says_what_is_wrong(capsys: pytest.CaptureFixture[str], hub: StandInHub) -> None:

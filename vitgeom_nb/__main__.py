@@ -30,6 +30,7 @@ from .measurement import package_version
 from .models import load, models, tier
 from .predictions import own_labels, validation_predictions
 from .steps import step_response
+from .torchvision_models import is_cached
 from .trajectory import trajectory
 from .vision_model import VisionModel
 from .zoo import weights
@@ -126,11 +127,11 @@ def _about_the_hub() -> None:
     absent = []
     for name, entry in CATALOGUE.items():
         kind, _, repo = entry.source.partition("/")
-        if kind != "torchvision" and not hub.is_cached(repo if kind == "hf" else entry.source):
+        here = is_cached(repo) if kind == "torchvision" else hub.is_cached(repo if kind == "hf" else entry.source)
+        if not here:
             absent.append(name)
-    print(
-        f"paper tier    {len(CATALOGUE) - len(absent)} of {len(CATALOGUE)} networks fetched into {hub.cache_folder()}"
-    )
+    count = f"{len(CATALOGUE) - len(absent)} of {len(CATALOGUE)}"
+    print(f"paper tier    {count} networks fetched, those of the hub into {hub.cache_folder()}")
     if absent:
         print(f"  missing     {', '.join(absent)}: python -c 'import vitgeom_nb as vg; vg.load(\"{absent[0]}\")'")
 

@@ -56,6 +56,8 @@ def _download(url: str, path: Path) -> None:
                     f"The download of {url} broke off after {got:,} of {total:,} bytes; ask again to continue."
                 )
     except urllib.error.HTTPError as error:
+        if error.code == 416:  # what was left is no beginning of this file
+            part.unlink(missing_ok=True)
         raise HubError(
             f"{url} answers {error.code} ({error.reason}); try again later, or put the file at {path}."
         ) from None
@@ -69,11 +71,21 @@ def _download(url: str, path: Path) -> None:
     part.replace(path)
 
 
+def _cached(filename: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / filename
+
+
+def is_cached(address: str) -> bool:
+    """Whether the weights of `"<name>.<weights tag>"` are here."""
+    architecture, _, tag = address.partition(".")
+    return _cached(torchvision.models.get_model_weights(architecture)[tag].url.rsplit("/", 1)[1]).exists()
+
+
 def _weights(known: Any) -> Path:
     """The file of some weights, from torch's cache or the site, its digest checked against its name."""
     filename = known.url.rsplit("/", 1)[1]
     prefix = filename.removesuffix(".pth").rsplit("-", 1)[1]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / filename
+    path = _cached(filename)
     for _ in range(2):
         if not path.exists():
             _download(f"{_site()}/{filename}", path)
