@@ -1,0 +1,1 @@
+"""Speed, memory and accuracy of each engine beside what one would otherwise write, and beside the floor."""
