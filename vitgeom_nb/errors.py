@@ -1,5 +1,9 @@
 """The few exceptions a user can meet. Each message is one sentence that says what to do."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class VitgeomError(Exception):
     """Base of every error this package raises on purpose."""
@@ -31,3 +35,15 @@ class ArgumentError(VitgeomError, ValueError):
 
 class HubError(VitgeomError, OSError):
     """A file of the hub that cannot be had: no network, no such name, no permission, or damaged on its way."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Someone stopped a long measurement; what was finished is in `finished`, as a measurement.
+
+    It ends a program like any KeyboardInterrupt. In a notebook, `import sys; sys.last_value.finished` has the
+    measurement.
+    """
+
+    def __init__(self, message: str, finished: Any) -> None:
+        super().__init__(message)
+        self.finished = finished
