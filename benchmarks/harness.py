@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -55,7 +54,7 @@ def contest(
 
     A record holds every time in `seconds`, their `median`, and `ratio`, the median over rounds of this contender's
     time over the time of ours in the same round, with its quartiles `ratio_low` and `ratio_high`. A contender that
-    fails (no memory, say) has `error` instead.
+    fails (no memory, say) has the reason in `error` instead, and where ours fails there are no ratios.
     """
     each = list(contenders)
     records = [
@@ -63,9 +62,10 @@ def contest(
         for c in each
     ]
     times: list[list[float]] = [[] for _ in each]
+    failed: set[int] = set()
     for turn in range(repeats + 1):
         for i, contender in enumerate(each):
-            if "error" in records[i]:
+            if i in failed:
                 continue
             print(f"{engine} · {network} · {contender.name} · {turn} of {repeats}", file=sys.stderr, flush=True)
             synchronise(device)
@@ -73,7 +73,8 @@ def contest(
             try:
                 out = contender.run()
             except (RuntimeError, MemoryError, NotImplementedError) as error:
-                records[i]["error"] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+                records[i]["error"] = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason'])[0][:200]}"
+                failed.add(i)
                 continue
             synchronise(device)
             if turn:
@@ -82,17 +83,16 @@ def contest(
                 records[i] |= contender.describe(out)
             del out
     ours = next(i for i, c in enumerate(each) if c.role == "ours")
-    for record, spent in zip(records, times, strict=True):
-        if not spent:
+    for i, (record, spent) in enumerate(zip(records, times, strict=True)):
+        if i in failed:
             continue
-        ratio = np.array(spent) / np.array(times[ours])
-        low, middle, high = (float(q) for q in np.quantile(ratio, [0.25, 0.5, 0.75]))
         record |= {"seconds": [round(s, 5) for s in spent], "median": float(np.median(spent))}
-        record |= {"ratio": middle, "ratio_low": low, "ratio_high": high}
-    if memory:
-        for record in records:
-            if "error" not in record:
-                record["peak_memory_mb"] = peak_memory(engine, network, record["contender"], device)
+        if ours not in failed:
+            ratio = np.array(spent) / np.array(times[ours])
+            low, middle, high = (float(q) for q in np.quantile(ratio, [0.25, 0.5, 0.75]))
+            record |= {"ratio": middle, "ratio_low": low, "ratio_high": high}
+        if memory:
+            record["peak_memory_mb"] = peak_memory(engine, network, record["contender"], device)
     return records
 
 
@@ -110,16 +110,16 @@ def measure_peak(contender: Contender, device: torch.device) -> float:
         before = torch.cuda.memory_allocated(device)
         contender.run()
         return (torch.cuda.max_memory_allocated(device) - before) / 1e6
-    before = _resident()
+    Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is held now
+    before = _peak_resident()
     contender.run()
-    return max(0.0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / 1e6
+    return (_peak_resident() - before) / 1e6
 
 
-def _resident() -> int:
-    """Bytes this process holds now, after its peak was set back to that."""
-    Path("/proc/self/clear_refs").write_text("5")
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def _peak_resident() -> int:
+    """The most bytes that this process held. Not `ru_maxrss`, which begins with the peak of the parent process."""
+    (line,) = (x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM:"))
+    return 1024 * int(line.split()[1])
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
