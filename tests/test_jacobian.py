@@ -6,15 +6,8 @@ import torch
 
 import vitgeom_nb as vg
 from vitgeom_nb import errors
-from vitgeom_nb.jacobian import (
-    jacobian_matrix,
-    jacobian_rows,
-    jvp,
-    project_null,
-    right_vectors,
-    spectrum,
-    vjp,
-)
+from vitgeom_nb.jacobian import jacobian_matrix, jacobian_rows, jvp, vjp
+from vitgeom_nb.spectrum import project_null, right_vectors, spectrum
 
 N = 48
 EMBEDDED = ("vit", "swin", "resnet", "mobilenetv2")

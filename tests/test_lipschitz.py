@@ -7,8 +7,9 @@ import torch
 import vitgeom_nb as vg
 from vitgeom_nb import errors
 from vitgeom_nb.directions import random_directions
-from vitgeom_nb.jacobian import jacobian_matrix, spectrum
+from vitgeom_nb.jacobian import jacobian_matrix
 from vitgeom_nb.lipschitz import slope_square_sd
+from vitgeom_nb.spectrum import spectrum
 
 from .conftest import wrap_raw
 

@@ -6,7 +6,8 @@ import torch
 
 import vitgeom_nb as vg
 from vitgeom_nb import errors
-from vitgeom_nb.jacobian import jacobian_matrix, spectrum
+from vitgeom_nb.jacobian import jacobian_matrix
+from vitgeom_nb.spectrum import spectrum
 from vitgeom_nb.steps import embedding_steps, first_crossing, median_linear_radius, null_and_normal
 
 from .conftest import wrap_raw

@@ -15,7 +15,7 @@ from .fgsm_path import fgsm_path
 from .fibre import fibre_walk
 from .homotopy import homotopy
 from .images import Images
-from .jacobian import jacobian, singular_spectrum
+from .jacobian import jacobian
 from .jump import random_jump
 from .lipschitz import lldlc
 from .matching import match
@@ -25,6 +25,7 @@ from .paths import path_plane
 from .predictions import own_labels, predict, validation_predictions
 from .similarity import psnr
 from .singular_steps import singular_steps
+from .spectra import singular_spectrum
 from .steplaw import step_law
 from .steps import step_response
 from .streaming import LabelledImages

@@ -23,12 +23,12 @@ from .data import data_folder, has_labelled, samples
 from .datasets import KNOWN
 from .errors import ArgumentError, VitgeomError
 from .images import Images
-from .jacobian import singular_spectrum
 from .lipschitz import lldlc
 from .matching import match
 from .measurement import package_version
 from .models import load, models, tier
 from .predictions import own_labels, validation_predictions
+from .spectra import singular_spectrum
 from .steps import step_response
 from .torchvision_models import is_cached
 from .trajectory import trajectory

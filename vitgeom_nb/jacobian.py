@@ -1,4 +1,4 @@
-r"""The Jacobian J = df/dx of an embedding: rows, products, singular spectrum, null space.
+r"""The Jacobian J = df/dx of an embedding: products with it, its rows, all of it.
 
 Arrays in this module are `(D, n)`: D components of the embedding, n = 3HW pixel values in the order of
 `image.flatten()`. Products and rows need no J in memory; `jacobian_matrix` holds one image's J.
@@ -6,19 +6,22 @@ Arrays in this module are `(D, n)`: D components of the embedding, n = 3HW pixel
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import xarray as xr
 
-from .batching import in_batches
+from .batching import each_batch, free_memory
 from .derivatives import all_derivatives
-from .errors import ArgumentError, ModelError
+from .directions import generator
+from .errors import ArgumentError, Interrupted, ModelError
 from .measurement import Stopwatch, Variable, measurement
 from .vision_model import VisionModel
 
-COLUMNS = 16384  # columns of J taken to float64 at a time
-TOLERANCE = 1e-5  # of the largest singular value; the rounding of a float32 J stays a decade below
+PROBES = 8  # random cotangents behind the estimated error of a reduced precision
+_SAVED: WeakKeyDictionary[VisionModel, int] = WeakKeyDictionary()
 
 
 def jvp(model: VisionModel, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -34,114 +37,148 @@ def vjp(model: VisionModel, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         return torch.autograd.grad(model.embed(leaf), leaf, u)[0]
 
 
-def jacobian_rows(
+def chunk_that_fits(model: VisionModel) -> int:
+    """Cotangents to pull back at a time: as many as are of use, and as fit in half of the free memory.
+
+    Each takes about twice what a forward pass of one image saves for its backward pass.
+    """
+    if model not in _SAVED:
+        sizes: dict[int, int] = {}
+
+        def weigh(tensor: torch.Tensor) -> torch.Tensor:
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        grey = torch.full((1, 3, model.size, model.size), 0.5, device=model.device, dtype=model.dtype)
+        weights = {p.untyped_storage().data_ptr() for p in model.module.parameters()}
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(weigh, lambda t: t):
+            model.embed(grey.requires_grad_())
+        _SAVED[model] = sum(size for where, size in sizes.items() if where not in weights)
+    # more at a time leave the caches of a processor, while an accelerator wants many
+    useful = 128 if model.device.type == "cuda" else min(64, max(8, 2**17 // model.size**2))
+    return max(1, min(useful, free_memory(model.device) // 2 // (2 * _SAVED[model] + 1)))
+
+
+def jacobian_blocks(
     model: VisionModel,
     image: torch.Tensor,
-    cotangents: torch.Tensor,
+    cotangents: torch.Tensor | None = None,
     chunk: int | None = None,
     progress: str | None = None,
-) -> torch.Tensor:
-    """`cotangents @ J` at one image by vectorised reverse mode; one forward, chunks of cotangents that fit.
+    precision: torch.dtype | None = None,
+) -> Iterator[torch.Tensor]:
+    """Rows of `cotangents @ J` at one image as they come, `(K_i,n)` at a time, so that nobody need hold them all.
+
+    One forward pass, then vectorised reverse mode on chunks of cotangents. No gradient of a parameter is computed.
 
     Parameters
     ----------
     image
         `(3,H,W)` or `(1,3,H,W)`, on the model's device and in its dtype.
     cotangents
-        `(K,D)`; the identity gives J itself.
+        `(K,D)`; the identity, which gives J itself, unless told.
     chunk
-        Cotangents at a time, halved when memory runs out; by the size of the image unless told.
+        Cotangents at a time, halved when memory runs out; what fits the free memory unless told.
     progress
         Title of a progress bar; none unless given.
-
-    Returns
-    -------
-    torch.Tensor
-        `(K,n)`.
+    precision
+        A reduced precision, such as `torch.bfloat16`, for the matrix products inside. Rows come in the model's own.
     """
     x = image.detach().reshape(1, *image.shape[-3:])
-    if chunk is None:
-        chunk = min(64, max(8, 2**17 // (x.shape[-2] * x.shape[-1])))
-    with all_derivatives():
-        pullback = torch.func.vjp(model.embed, x)[1]
-        rows = torch.func.vmap(lambda u: pullback(u[None])[0].flatten())
-        return in_batches(rows, cotangents, size=chunk, progress=progress)
+    if cotangents is None:
+        cotangents = torch.eye(model.dim, device=model.device, dtype=model.dtype)
+    size = chunk_that_fits(model) if chunk is None else chunk
+    if precision is None:
+        with all_derivatives():
+            pullback = torch.func.vjp(model.embed, x)[1]
+            rows = torch.func.vmap(lambda u: pullback(u[None])[0].flatten())
+            batches = each_batch(rows, cotangents, size=size, progress=progress)
+        while True:
+            with all_derivatives():  # entered anew for each chunk: between two, the caller runs as it likes
+                block = next(batches, None)
+            if block is None:
+                return
+            yield block
+    else:
+
+        def repeated(u: torch.Tensor) -> torch.Tensor:
+            # a convolution under autocast has no batching rule, but it has batches
+            with torch.enable_grad(), torch.autocast(model.device.type, precision):
+                leaf = x.repeat(len(u), 1, 1, 1).requires_grad_()
+                embedding = model.embed(leaf)
+            return torch.autograd.grad(embedding, leaf, u.to(embedding.dtype))[0].flatten(1)
+
+        yield from each_batch(repeated, cotangents, size=size, progress=progress)
+
+
+def jacobian_rows(
+    model: VisionModel,
+    image: torch.Tensor,
+    cotangents: torch.Tensor | None = None,
+    chunk: int | None = None,
+    progress: str | None = None,
+    precision: torch.dtype | None = None,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """All rows of `jacobian_blocks` as one `(K,n)` tensor, written into `out` where given.
+
+    Raises
+    ------
+    ModelError
+        If a row holds NaN or infinity.
+    """
+    count = model.dim if cotangents is None else len(cotangents)
+    if out is None:
+        out = image.new_empty(count, image.numel())
+    done = 0
+    for block in jacobian_blocks(model, image, cotangents, chunk, progress, precision):
+        out[done : done + len(block)] = block
+        done += len(block)
+    if not bool(torch.isfinite(out).all()):
+        raise ModelError(f"The Jacobian of {model.name} holds NaN or infinity at this image; try dtype=torch.float64.")
+    return out
 
 
 def jacobian_matrix(
     model: VisionModel, image: torch.Tensor, chunk: int | None = None, progress: str | None = None
 ) -> torch.Tensor:
-    """All of J at one image `(3,H,W)`: a `(D,n)` tensor. See `jacobian_rows`.
+    """All of J at one image `(3,H,W)`: a `(D,n)` tensor. See `jacobian_rows`."""
+    return jacobian_rows(model, image, chunk=chunk, progress=progress)
+
+
+def reduced(precision: str | None, model: VisionModel) -> torch.dtype | None:
+    """The reduced precision of that name, None for the model's own.
 
     Raises
     ------
-    ModelError
-        If J holds NaN or infinity.
+    ArgumentError
+        If there is no such precision, or it is not less than the model's own.
     """
-    eye = torch.eye(model.dim, device=model.device, dtype=model.dtype)
-    rows = jacobian_rows(model, image, eye, chunk, progress)
-    if not bool(torch.isfinite(rows).all()):
-        raise ModelError(f"The Jacobian of {model.name} holds NaN or infinity at this image; try dtype=torch.float64.")
-    return rows
+    known = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+    if precision is None or precision == str(model.dtype).removeprefix("torch."):
+        return None
+    if precision not in known or model.dtype != torch.float32:
+        own = str(model.dtype).removeprefix("torch.")
+        raise ArgumentError(
+            f"precision is {precision!r}; choose {' or '.join(map(repr, known))} for a float32 model, or leave it out: "
+            f"{model.name} computes in {own}."
+        )
+    return known[precision]
 
 
-class Spectrum(NamedTuple):
-    """Singular values of one J, largest first, and its left vectors.
+def reduction_error(model: VisionModel, image: torch.Tensor, precision: torch.dtype | None) -> float:
+    r"""Estimated `||J_reduced - J||_F / ||J||_F` at one image, from `PROBES` random cotangents u.
 
-    `values` is `(R,)` and `left` `(D,R)`, both float64, R = min(D, n); `rank` counts the values above the tolerance,
-    whose right vectors span the normal space.
+    `E ||u^T A||^2 = ||A||_F^2` for u of independent standard normal components. 0 for the model's own precision.
     """
-
-    values: torch.Tensor
-    left: torch.Tensor
-    rank: int
-
-    @property
-    def stable_rank(self) -> float:
-        r"""`||J||_F^2 / s_1^2`; NaN where J is zero."""
-        return float(self.values.square().sum() / self.values[0].square())
+    if precision is None:
+        return 0.0
+    u = torch.randn(PROBES, model.dim, generator=generator(0), dtype=torch.float64).to(model.device, model.dtype)
+    full, less = (jacobian_rows(model, image, u, precision=p) for p in (None, precision))
+    return float((less - full).norm() / full.norm())
 
 
-def spectrum(J: torch.Tensor, tolerance: float = TOLERANCE) -> Spectrum:
-    r"""Singular values and left vectors of J `(D,n)` from `J J^T`, accumulated in float64.
-
-    The Gram matrix squares the values, so it resolves them down to about 1e-8 of the largest, which is below the
-    rounding of a float32 J; what lies under `tolerance * s_1` is called null. The cost is one D x n x D product and a
-    D x D eigenproblem, whatever n. Signs, which are free, make the entries of each right vector sum to more than zero.
-    """
-    gram = sum(part.double() @ part.double().T for part in J.split(COLUMNS, dim=1))
-    squares, left = torch.linalg.eigh(gram)
-    count = min(J.shape)
-    values, left = squares.flip(0)[:count].clamp_min(0).sqrt(), left.flip(1)[:, :count]
-    signs = torch.where(J.double().sum(1) @ left < 0, -1.0, 1.0)
-    return Spectrum(values, left * signs, int((values > tolerance * values[0]).sum()))
-
-
-def right_vectors(J: torch.Tensor, parts: Spectrum, k: int | None = None) -> torch.Tensor:
-    """The first `k` right singular vectors `(k,n)`, float64; NaN where the value is null, for J says nothing there."""
-    k = len(parts.values) if k is None else k
-    scaled = (parts.left[:, :k] / parts.values[:k]).T
-    right = torch.cat([scaled @ part.double() for part in J.split(COLUMNS, dim=1)], dim=1)
-    right[parts.rank :] = torch.nan
-    return right
-
-
-def project_null(J: torch.Tensor, v: torch.Tensor, parts: Spectrum | None = None) -> torch.Tensor:
-    """The part of `v` that J does not see, `v - J^+ J v`: `(n,)` or `(K,n)` in, the same out, in the dtype of `v`.
-
-    J^+ uses the singular values that the `rank` of `parts` counts (computed from J unless given). What is left of
-    J v is rounding. The remainder `v - project_null(J, v)` lies in the normal space.
-    """
-    parts = spectrum(J) if parts is None else parts
-    wide, kept = J.double(), parts.left[:, : parts.rank]
-    inverse = (kept / parts.values[: parts.rank].square()) @ kept.T
-    out = v.double()
-    for _ in range(2):  # the second pass removes what rounding left of the first
-        out = out - (out @ wide.T) @ inverse @ wide
-    return out.to(v.dtype)
-
-
-def jacobian(model: VisionModel, images: Any) -> xr.Dataset:
+def jacobian(model: VisionModel, images: Any, *, precision: str | None = None) -> xr.Dataset:
     r"""The Jacobian `J = df/dx` of the embedding at each image, exact to rounding, by reverse mode.
 
     Parameters
@@ -150,22 +187,32 @@ def jacobian(model: VisionModel, images: Any) -> xr.Dataset:
         The network; J is in its dtype.
     images
         `(B,3,H,W)` in [0,1], or what `samples()` returns. J takes B x D x n numbers.
+    precision
+        `"bfloat16"` or `"float16"` for the matrix products inside a float32 network: faster where the hardware has
+        units for it, and off by about one per cent on transformers, more at the kinks of ReLU networks.
 
     Returns
     -------
     xarray.Dataset
-        `jacobian(image, component, channel, y, x)`, in embedding units per unit of pixel value (black to white).
+        `jacobian(image, component, channel, y, x)`, in embedding units per unit of pixel value (black to white);
+        with a reduced `precision` also `jacobian_error(image)`, the estimated relative error in the Frobenius norm.
 
     Raises
     ------
+    ArgumentError
+        If there is no such precision.
     ImageError
         If the images are not what the model takes.
     ModelError
         If J holds NaN or infinity.
+    Interrupted
+        If someone stops it; `finished` then has NaN for the rows that were not computed.
 
     Notes
     -----
-    [salman2024], the local linear map whose singular spectrum they study.
+    [salman2024], the local linear map whose singular spectrum they study. Rows come in chunks of what fits in
+    memory; float32 rows from chunks of different sizes agree to about 1e-6 of the largest, for the library sums in
+    another order.
 
     Examples
     --------
@@ -178,115 +225,25 @@ def jacobian(model: VisionModel, images: Any) -> xr.Dataset:
     True
     """
     pixels, watch = model.pixels(images), Stopwatch()
-    rows = [
-        jacobian_matrix(model, x, progress=f"Jacobian {i + 1}/{len(pixels)}").view(model.dim, *x.shape)
-        for i, x in enumerate(pixels)
-    ]
-    dims = ("image", "component", "channel", "y", "x")
-    values = Variable(dims, torch.stack(rows), "1", "Jacobian of the embedding")
-    return measurement({"jacobian": values}, model=model, seconds=watch.seconds)
+    less = reduced(precision, model)
+    rows = torch.full((len(pixels), model.dim, pixels[0].numel()), torch.nan, dtype=model.dtype)
+    errors = torch.full((len(pixels),), torch.nan)
 
+    def result() -> xr.Dataset:
+        dims = ("image", "component", "channel", "y", "x")
+        values = rows.view(*rows.shape[:2], *pixels.shape[1:])
+        out = {"jacobian": Variable(dims, values, "1", "Jacobian of the embedding")}
+        if less is not None:
+            out["jacobian_error"] = Variable(("image",), errors, "1", "estimated relative error of the Jacobian")
+        return measurement(out, model=model, seconds=watch.seconds, precision=precision or "full")
 
-def singular_spectrum(
-    model: VisionModel, images: Any, k: int | None = None, vectors: bool = False, tolerance: float = TOLERANCE
-) -> xr.Dataset:
-    r"""Singular values of the Jacobian of the embedding, its stable rank, and how much of pixel space is null.
-
-    `J = sum_i s_i u_i v_i^T`, `s_1 >= s_2 >= ...`; stable rank `||J||_F^2 / s_1^2`. The normal space is spanned by
-    the v_i with `s_i > tolerance * s_1`, the null space is its complement: `n - min(D, n)` dimensions by counting alone
-    and one more for each smaller s_i. An embedding that is the output of a layer norm has two of those at every
-    image, because before its scale and shift it cannot change its mean (exactly) or its norm (but for the epsilon in
-    the layer norm, about 1e-6 here); after averaging such outputs over tokens only the mean is left.
-
-    Parameters
-    ----------
-    model, images
-        The network, and `(B,3,H,W)` in [0,1] or what `samples()` returns.
-    k
-        Keep the k largest singular values; all min(D, n) unless told. Stable rank and ranks always use them all.
-    vectors
-        Also return the singular vectors.
-    tolerance
-        Relative size below which a value counts as null.
-
-    Returns
-    -------
-    xarray.Dataset
-        `singular_value(image, rank)`, `energy(image, rank)`, the share of ||J||_F^2 up to there, `stable_rank(image)`,
-        `frobenius(image)` = ||J||_F, `numerical_rank(image)`,
-        `null_by_counting` and `null_dimensions(image)`; with `vectors`, `right_vector(image, rank, channel, y, x)`
-        and `left_vector(image, rank, component)`, right ones NaN where the value is null, and `pixels`, the images.
-
-    Raises
-    ------
-    ArgumentError
-        If `k` is not between 1 and min(D, n), or `tolerance` not between 0 and 1.
-    ImageError
-        If the images are not what the model takes.
-
-    Notes
-    -----
-    [salman2024], singular values of the local Jacobian. Values come from a Gram matrix accumulated in float64 and
-    mean something down to about 1e-8 of the largest, or to the rounding of J (about 1e-6 in float32).
-
-    Examples
-    --------
-    >>> import torch, vitgeom_nb as vg
-    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 2, bias=False))
-    >>> net[1].weight.data = torch.zeros(2, 48)
-    >>> net[1].weight.data[0, 0], net[1].weight.data[1, 7] = 3.0, 4.0
-    >>> model = vg.wrap(net, mean=[0] * 3, std=[1] * 3, size=4)
-    >>> vg.singular_spectrum(model, torch.rand(1, 3, 4, 4)).singular_value.values
-    array([[4., 3.]])
-    """
-    pixels, watch = model.pixels(images), Stopwatch()
-    n = pixels[0].numel()
-    most = min(model.dim, n)
-    k = most if k is None else k
-    if not 1 <= k <= most:
-        raise ArgumentError(f"k is {k}; J of {model.name} has {most} singular values, so choose k from 1 to {most}.")
-    check_tolerance(tolerance)
-    values, ranks, stable, right, left = [], [], [], [], []
-    for i, x in enumerate(pixels):
-        J = jacobian_matrix(model, x, progress=f"spectrum {i + 1}/{len(pixels)}")
-        parts = spectrum(J, tolerance)
-        values.append(parts.values)
-        ranks.append(parts.rank)
-        stable.append(parts.stable_rank)
-        if vectors:
-            v = right_vectors(J, parts, k)
-            right.append(v.to(model.dtype).view(k, *x.shape))
-            left.append(parts.left.T[:k].to(model.dtype))
-    all_values = torch.stack(values)
-    rank = torch.tensor(ranks)
-    shares = all_values.square().cumsum(1) / all_values.square().sum(1, keepdim=True)
-    out = {
-        "energy": Variable(("image", "rank"), shares[:, :k], "1", "share of ||J||_F^2 in the singular values so far"),
-        "singular_value": Variable(("image", "rank"), all_values[:, :k], "1", "singular value of the Jacobian"),
-        "stable_rank": Variable(("image",), stable, "1", "stable rank"),
-        "frobenius": Variable(("image",), all_values.norm(dim=1), "1", "Frobenius norm of the Jacobian"),
-        "numerical_rank": Variable(("image",), rank, "1", "dimensions of the normal space"),
-        "null_by_counting": Variable((), n - most, "1", "null dimensions by counting, n - min(D, n)"),
-        "null_dimensions": Variable(("image",), n - rank, "1", "dimensions of the null space"),
-    }
-    if vectors:
-        out["right_vector"] = Variable(
-            ("image", "rank", "channel", "y", "x"), torch.stack(right), "1", "right singular vector"
-        )
-        out["pixels"] = Variable(("image", "channel", "y", "x"), pixels, "1", "the image")
-        out["left_vector"] = Variable(("image", "rank", "component"), torch.stack(left), "1", "left singular vector")
-    return measurement(
-        out,
-        coords={"rank": range(1, k + 1)},
-        model=model,
-        seconds=watch.seconds,
-        tolerance=tolerance,
-        pixels=n,
-        dim=model.dim,
-    )
-
-
-def check_tolerance(tolerance: float) -> None:
-    """Raise ArgumentError unless `tolerance` is a relative size."""
-    if not 0 < tolerance < 1:
-        raise ArgumentError(f"tolerance is {tolerance}; choose a relative size between 0 and 1, such as {TOLERANCE}.")
+    try:
+        for i, x in enumerate(pixels):
+            jacobian_rows(model, x, progress=f"Jacobian {i + 1}/{len(pixels)}", precision=less, out=rows[i])
+            errors[i] = reduction_error(model, x, less)
+    except KeyboardInterrupt:
+        done = int(rows.isfinite().all(2).sum())
+        raise Interrupted(
+            f"Stopped after {done} of {rows.shape[:2].numel()} rows; the exception's `finished` has them.", result()
+        ) from None
+    return result()

@@ -10,10 +10,11 @@ import xarray as xr
 
 from .directions import random_directions
 from .errors import ArgumentError
-from .jacobian import TOLERANCE, Spectrum, check_tolerance, jacobian_matrix, right_vectors, spectrum
+from .jacobian import jacobian_matrix
 from .matching import match
 from .measurement import Stopwatch, Variable, measurement
 from .progress import tqdm
+from .spectrum import TOLERANCE, Spectrum, check_tolerance, right_vectors, spectrum
 from .steps import RADII, check_count, check_radii, embedding_steps, null_and_normal, radius_coords, rounding
 from .vision_model import VisionModel
 

@@ -10,9 +10,10 @@ import xarray as xr
 
 from .directions import random_directions
 from .errors import ArgumentError
-from .jacobian import jacobian_matrix, right_vectors, spectrum
+from .jacobian import jacobian_matrix
 from .measurement import Stopwatch, Variable, measurement
 from .progress import tqdm
+from .spectrum import right_vectors, spectrum
 from .steps import check_radii, embedding_steps, null_and_normal, radius_coords, rounding
 from .vision_model import VisionModel
 

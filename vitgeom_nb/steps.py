@@ -12,9 +12,10 @@ import xarray as xr
 from .batching import in_batches
 from .directions import random_directions
 from .errors import ArgumentError
-from .jacobian import TOLERANCE, Spectrum, check_tolerance, jacobian_matrix, project_null, spectrum
+from .jacobian import jacobian_matrix
 from .measurement import Stopwatch, Variable, measurement
 from .progress import tqdm
+from .spectrum import TOLERANCE, Spectrum, check_tolerance, project_null, spectrum
 from .vision_model import VisionModel
 
 RADII = tuple(10 ** (k / 4) for k in range(-12, 5))  # Euclidean norms 0.001 to 10, four to a decade

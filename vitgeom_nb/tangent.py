@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import torch
 
-from .jacobian import Spectrum, jacobian_matrix, project_null, spectrum
+from .jacobian import jacobian_matrix
 from .lbfgs import TINY
 from .matching import embed
+from .spectrum import Spectrum, project_null, spectrum
 from .vision_model import VisionModel
 
 FAILURE = 1e-3  # relative drift
