@@ -7,39 +7,39 @@ from typing import Any
 import torch
 import xarray as xr
 
-from .batching import in_batches
+from .batching import each_batch
 from .correlation import rank_correlation
-from .crossing import CROSSED, Search, Travel, beyond, moved, outcome_names, travel
+from .crossing import CROSSED, Search, Start, Travel, beyond, moved, outcome_names, travel
 from .measurement import Stopwatch, Variable, measurement
 from .predictions import checked, class_words, confidence_of, labels_at
 from .similarity import psnr
 from .vision_model import VisionModel
 
 
-def sign_gradient(model: VisionModel, pixels: torch.Tensor, labels: torch.Tensor, batch: int) -> torch.Tensor:
-    """`fgsm_direction` of points that need not lie in [0,1]."""
+def depart(model: VisionModel, pixels: torch.Tensor, labels: torch.Tensor, batch: int) -> Start:
+    """`fgsm_direction` at points that need not lie in [0,1], and what the same forward passes say of them."""
 
-    def direction(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def start(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
         x = x.detach().requires_grad_()
         logits = model.logits(x)
         right = logits.gather(1, y[:, None])[:, 0]
         others = logits.scatter(1, y[:, None], -torch.inf).logsumexp(1)
-        return torch.autograd.grad((others - right).sum(), x)[0].sign()
+        direction = torch.autograd.grad((others - right).sum(), x)[0].sign()
+        return direction, logits.argmax(1), logits.detach().double().softmax(1).amax(1)
 
     with torch.enable_grad():
-        return in_batches(direction, pixels, labels.to(pixels.device), size=batch)
+        parts = zip(*each_batch(start, pixels, labels.to(pixels.device), size=batch), strict=True)
+        return Start(pixels, *(torch.cat(part) for part in parts))
 
 
 def walk(
     model: VisionModel, start: torch.Tensor, labels: torch.Tensor, search: Search, title: str
 ) -> tuple[torch.Tensor, Travel]:
     """FGSM directions at points that need not lie in [0,1], zero where the label is wrong already, and the travel."""
-    seen = labels_at(model, start, search.batch)
-    right, direction = torch.nonzero(seen == labels)[:, 0], torch.zeros_like(start)
-    if len(right):
-        at = right.to(start.device)
-        direction[at] = sign_gradient(model, start[at], labels[right], search.batch)
-    return direction, travel(model, start, direction, labels, seen, search, title)
+    from_there = depart(model, start, labels, search.batch)
+    right = (from_there.seen == labels.to(start.device)).view(-1, 1, 1, 1)
+    from_there = from_there._replace(direction=from_there.direction * right)
+    return from_there.direction, travel(model, from_there, labels, search, title)
 
 
 def fgsm_direction(model: VisionModel, images: Any, labels: Any = None, batch: int = 128) -> torch.Tensor:
@@ -86,7 +86,7 @@ def fgsm_direction(model: VisionModel, images: Any, labels: Any = None, batch: i
     tensor([-1.])
     """
     pixels, labels = checked(model, images, labels)
-    return sign_gradient(model, pixels, labels, batch)
+    return depart(model, pixels, labels, batch).direction
 
 
 def fgsm_step(
@@ -136,7 +136,7 @@ def fgsm_step(
     """
     clock = Stopwatch()
     pixels, labels = checked(model, images, labels)
-    direction = sign_gradient(model, pixels, labels, batch=128)
+    direction = depart(model, pixels, labels, batch=128).direction
     there = moved(pixels, direction, torch.full((len(pixels),), epsilon), clamp)
     stages = torch.stack([pixels, direction, there], 1)
     shown = torch.stack([pixels, (direction + 1) / 2, there], 1).flatten(0, 1)
@@ -173,7 +173,8 @@ def travel_distance(
 
     d is the `fgsm_direction` at x and stays fixed on the way. The label is read at `grid` equally spaced epsilon
     up to `epsilon_max`, then the first bracket is bisected. A wrong region thinner than `epsilon_max / grid` can
-    be missed; a finer grid shows whether it was.
+    be missed; a finer grid shows whether it was. Batches mix images and steps, so where two classes meet to within
+    rounding, the label may depend on what else is in a batch.
 
     Parameters
     ----------
@@ -200,7 +201,9 @@ def travel_distance(
     xarray.Dataset
         Over `image`: `epsilon` in rms per pixel, NaN unless crossed; `outcome`: `"crossed"`, `"already wrong"`
         (at epsilon = 0) or `"never wrong"` (up to `epsilon_max`); `confidence` at x; `psnr` of the change in dB;
-        `label`, and `label_reached` where the way ended. Scalars: `rank_correlation` (Spearman) of confidence and
+        `label`, and `label_reached` where the way ended; `evaluations`, the forward passes that an image took: one
+        at x with its gradient, one a step of the grid, up to a quarter more where few images leave room in a batch,
+        and one a halving. Scalars: `rank_correlation` (Spearman) of confidence and
         distance over the images that start right, those never wrong ranked beyond all others, and its 95 % interval
         `rank_correlation_low`, `rank_correlation_high`. With `pictures`, `picture(image, stage, channel, y, x)`:
         the image and the moved one (the image itself unless crossed).
@@ -232,19 +235,19 @@ def travel_distance(
     search = Search.make(epsilon_max, grid, tolerance, clamp, batch)
     pixels, labels = checked(model, images, labels)
     direction, way = walk(model, pixels, labels, search, "travel distance")
-    confidence = confidence_of(model, pixels, batch)
     there = moved(pixels, direction, torch.nan_to_num(way.epsilon), clamp)
     crossed = way.outcome == CROSSED
     quality = torch.where(crossed, psnr(pixels, there), torch.nan)
     outcome = outcome_names(way.outcome)
-    rank = rank_correlation(confidence, beyond(way.epsilon, outcome), resamples, seed)
+    rank = rank_correlation(way.confidence, beyond(way.epsilon, outcome), resamples, seed)
     variables = {
         "epsilon": Variable(["image"], way.epsilon, "rms per pixel", "travel distance"),
         "outcome": Variable(["image"], outcome, "1", "outcome of the search"),
-        "confidence": Variable(["image"], confidence, "1", "confidence at the image"),
+        "confidence": Variable(["image"], way.confidence, "1", "confidence at the image"),
         "psnr": Variable(["image"], quality, "dB", "peak signal-to-noise ratio of the change"),
         "label": Variable(["image"], labels, "1", "class to leave"),
         "label_reached": Variable(["image"], way.reached, "1", "class where the way ended"),
+        "evaluations": Variable(["image"], way.evaluations, "1", "forward passes"),
         **rank_variables("rank_correlation", rank, "confidence and travel distance"),
     }
     coords: dict[str, Any] = {}

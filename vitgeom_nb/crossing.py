@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,15 +34,34 @@ class Search(NamedTuple):
             raise ArgumentError(f"grid is {grid}; the search needs at least one step.")
         if not 0 < tolerance < epsilon_max:
             raise ArgumentError(f"tolerance is {tolerance}; choose one between 0 and epsilon_max = {epsilon_max}.")
-        return cls(torch.arange(1, grid + 1, dtype=torch.float64) * (epsilon_max / grid), tolerance, clamp, batch)
+        return cls(torch.arange(grid + 1, dtype=torch.float64) * (epsilon_max / grid), tolerance, clamp, batch)
+
+    @property
+    def halvings(self) -> int:
+        """How often a step of the grid is halved until it is no wider than the tolerance."""
+        return max(0, math.ceil(math.log2(float(self.grid[1]) / self.tolerance) - 1e-9))
+
+
+class Start(NamedTuple):
+    """Where ways start: points and directions `(B,3,H,W)`, the labels seen there, and the confidence in them."""
+
+    point: torch.Tensor
+    direction: torch.Tensor
+    seen: torch.Tensor
+    confidence: torch.Tensor
 
 
 class Travel(NamedTuple):
-    """Per image, on the host: epsilon (NaN unless crossed), number of the outcome, label where the way ended."""
+    """Per image, on the host: epsilon is NaN unless crossed, `reached` the label where the way ended.
+
+    `confidence` is that at the start, `evaluations` counts forward passes, the one there included.
+    """
 
     epsilon: torch.Tensor
     outcome: torch.Tensor
     reached: torch.Tensor
+    confidence: torch.Tensor
+    evaluations: torch.Tensor
 
 
 def moved(start: torch.Tensor, direction: torch.Tensor, epsilon: torch.Tensor, clamp: bool) -> torch.Tensor:
@@ -51,47 +71,54 @@ def moved(start: torch.Tensor, direction: torch.Tensor, epsilon: torch.Tensor, c
 
 
 @torch.no_grad()
-def travel(
-    model: VisionModel,
-    start: torch.Tensor,
-    direction: torch.Tensor,
-    labels: torch.Tensor,
-    seen: torch.Tensor,
-    search: Search,
-    title: str,
-) -> Travel:
-    """Smallest epsilon at which `argmax logits(start + epsilon direction)` is not the label, of every image at once.
+def travel(model: VisionModel, start: Start, labels: torch.Tensor, search: Search, title: str) -> Travel:
+    """Smallest epsilon at which `argmax logits(point + epsilon direction)` is not the label, of every image at once.
 
-    `seen` are the labels the model gives at the start. Images march along the grid until their label changes; then
-    every one bisects its own bracket. The upper end of the last bracket is kept: there the label is known to be wrong.
+    Images march along the grid in step until their label changes; where those still marching do not fill a batch, each
+    looks several steps ahead, no more than a quarter of the way behind it, so that few of them lie beyond its crossing.
+    Then all images bisect their own brackets. The upper end of the last bracket is kept: there the label is known to
+    be wrong. Everything stays on the model's device; it is waited for once a round of the march and never in the
+    bisection. Logits of another batch may differ by rounding, so a label can too, where two classes meet.
     """
+    device = start.point.device
+    labels, grid = labels.to(device), search.grid.to(device)
 
     def label_at(which: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
-        def label(rows: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
-            at = rows.to(start.device)
-            return model.logits(moved(start[at], direction[at], size, search.clamp)).argmax(1)
+        def label(at: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+            return model.logits(moved(start.point[at], start.direction[at], size, search.clamp)).argmax(1)
 
-        return in_batches(label, which, epsilon, size=search.batch).cpu()
+        return in_batches(label, which, epsilon, size=search.batch)
 
-    everyone, reached = torch.arange(len(start)), seen.clone()
-    outcome = torch.where(reached == labels, NEVER_WRONG, ALREADY_WRONG)
-    low, high = (torch.full((len(start),), v, dtype=torch.float64) for v in (0.0, float("nan")))
-    marching = everyone[outcome == NEVER_WRONG]
-    for epsilon in tqdm(search.grid, desc=title, leave=False):
-        if not len(marching):
-            break
-        reached[marching] = label_at(marching, epsilon.expand(len(marching)))
-        wrong = reached[marching] != labels[marching]
-        outcome[marching[wrong]], high[marching[wrong]] = CROSSED, epsilon
-        marching = marching[~wrong]
-        low[marching] = epsilon
-    while len(wide := everyone[(outcome == CROSSED) & (high - low > search.tolerance)]):
-        middle = 0.5 * (low[wide] + high[wide])
-        label = label_at(wide, middle)
-        wrong = label != labels[wide]
-        high[wide[wrong]], reached[wide[wrong]] = middle[wrong], label[wrong]
-        low[wide[~wrong]] = middle[~wrong]
-    return Travel(high, outcome, reached)
+    outcome = torch.where(start.seen == labels, NEVER_WRONG, ALREADY_WRONG)
+    reached, evaluations = start.seen.clone(), torch.ones_like(outcome)
+    step, steps = torch.zeros_like(outcome), len(grid) - 1  # the first wrong point of the grid
+    marching, done = (outcome == NEVER_WRONG).nonzero()[:, 0], 0
+    with tqdm(total=steps, desc=title, leave=False) as bar:
+        while len(marching) and done < steps:
+            ahead = max(1, min(search.batch // len(marching), done // 4, steps - done))
+            points = grid[done + 1 : done + 1 + ahead].repeat(len(marching))
+            found = label_at(marching.repeat_interleave(ahead), points).view(-1, ahead)
+            wrong = found != labels[marching, None]
+            first = wrong.int().argmax(1, keepdim=True)  # the first of several largest ones
+            crossed = wrong.any(1)
+            outcome[marching] = torch.where(crossed, CROSSED, NEVER_WRONG)
+            reached[marching] = torch.where(crossed, found.gather(1, first)[:, 0], labels[marching])
+            step[marching] = done + 1 + first[:, 0]
+            evaluations[marching] += ahead
+            marching = marching[~crossed]
+            done += ahead
+            bar.update(ahead)
+    wide = (outcome == CROSSED).nonzero()[:, 0]
+    low, high, label = grid[step[wide] - 1], grid[step[wide]], reached[wide]
+    for _ in range(search.halvings if len(wide) else 0):
+        middle = 0.5 * (low + high)
+        found = label_at(wide, middle)
+        wrong = found != labels[wide]
+        low, high, label = (torch.where(wrong, *pair) for pair in ((low, middle), (middle, high), (found, label)))
+    epsilon = torch.full_like(outcome, torch.nan, dtype=grid.dtype)
+    epsilon[wide], reached[wide] = high, label
+    evaluations[wide] += search.halvings
+    return Travel(*(part.cpu() for part in (epsilon, outcome, reached, start.confidence, evaluations)))
 
 
 def beyond(epsilon: Any, outcome: Any) -> np.ndarray:

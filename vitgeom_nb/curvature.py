@@ -129,7 +129,8 @@ def rounding(model: VisionModel, lines: Lines, distances: torch.Tensor, batch: i
     It is measured as float32 minus float64 along the first direction of each image, and scaled to the model's own
     precision.
     """
-    first = lines.start(torch.arange(lines.shape[0]), torch.zeros(lines.shape[0], dtype=torch.long))
+    images = torch.arange(lines.shape[0], device=lines.pixels.device)
+    first = lines.start(images, torch.zeros_like(images))
     single, double = (
         embeddings_along(model.in_dtype(dtype), *first, distances, batch).double()
         for dtype in (torch.float32, torch.float64)

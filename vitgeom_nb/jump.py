@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import xarray as xr
 
+from .batching import in_batches
 from .boundary import rank_variables, walk
 from .correlation import FEWEST, rank_correlation
 from .crossing import ALREADY_WRONG, CROSSED, Search, Travel, beyond, moved, outcome_names
@@ -15,7 +16,7 @@ from .directions import generator, rms
 from .errors import ArgumentError
 from .lines import embeddings_along, turning_angle
 from .measurement import Stopwatch, Variable, measurement
-from .predictions import checked, class_words, confidence_of
+from .predictions import checked, class_words
 from .similarity import psnr
 from .vision_model import VisionModel
 
@@ -48,11 +49,12 @@ def early_bend(
 ) -> torch.Tensor:
     """Mean direction change in rad `(B,)` over the first `steps` steps of the way."""
     distances = torch.arange(steps + 1, dtype=torch.float64) * step
-    parts = []
-    for some in torch.arange(len(start)).split(max(1, batch // (steps + 1))):
-        moves = embeddings_along(model, start[some], direction[some], distances, batch).diff(dim=1)
-        parts.append(turning_angle(moves[:, 1:], moves[:, :-1]).mean(1))
-    return torch.cat(parts).cpu()
+
+    def bend(start: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+        moves = embeddings_along(model, start, direction, distances, batch).diff(dim=1)
+        return turning_angle(moves[:, 1:], moves[:, :-1]).mean(1)
+
+    return in_batches(bend, start, direction, size=max(1, batch // (steps + 1))).cpu()
 
 
 def random_jump(
@@ -154,7 +156,7 @@ def random_jump(
     quality = torch.stack([psnr(pixels, end) for end in ends], 1)
     outcome, bend = outcome_names(both.outcome), torch.stack(bends, 1)
     change, bend_change = both.epsilon.diff(dim=1)[:, 0], bend.diff(dim=1)[:, 0]
-    confidence, distance = confidence_of(model, pixels, batch), beyond(both.epsilon, outcome)[:, 0]
+    confidence, distance = ways[0].confidence, beyond(both.epsilon, outcome)[:, 0]
     by_confidence, by_bend = (rank_correlation(v, distance, resamples, seed) for v in (confidence, bend[:, 0]))
     over = ["image", "path"]
     variables = {

@@ -69,7 +69,8 @@ class Lines:
     def each(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Numbers of image and direction of every line, image by image."""
         images, count = self.shape
-        return torch.arange(images).repeat_interleave(count), torch.arange(count).repeat(images)
+        line = torch.arange(images * count, device=self.pixels.device)
+        return line // count, line % count
 
     def start(self, image: torch.Tensor, direction: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Starting points and directions `(L,3,H,W)` of chosen lines."""
@@ -80,7 +81,16 @@ class Lines:
 def embeddings_along(
     model: VisionModel, start: torch.Tensor, direction: torch.Tensor, distances: torch.Tensor, batch: int
 ) -> torch.Tensor:
-    """Embeddings `(L,K,D)` at `start + s direction` for every s of `(K,)`, computed in the model's precision."""
-    start, direction = (t.to(model.dtype)[:, None] for t in (start, direction))
-    points = start + distances.to(start).view(1, -1, 1, 1, 1) * direction
-    return in_batches(model.embed, points.flatten(0, 1), size=batch).unflatten(0, points.shape[:2])
+    """Embeddings `(L,K,D)` at `start + s direction` for every s of `(K,)`, computed in the model's precision.
+
+    Points are made a batch at a time, however many there are.
+    """
+    start, direction = (t.to(model.dtype) for t in (start, direction))
+    distance, count = distances.to(start), len(distances)
+
+    def embed(point: torch.Tensor) -> torch.Tensor:
+        line, along = point // count, distance[point % count].view(-1, 1, 1, 1)
+        return model.embed(direction[line].mul_(along).add_(start[line]))
+
+    points = torch.arange(len(start) * count, device=start.device)
+    return in_batches(embed, points, size=batch).unflatten(0, (len(start), count))
