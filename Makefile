@@ -4,6 +4,7 @@ VENV ?= .venv
 EPOCHS ?= 100
 PORT ?= 8000
 WORKERS ?= 2
+SIZE ?= small
 
 BIN := $(VENV)/bin
 TEXTS := $(wildcard book/*.md)
@@ -16,7 +17,7 @@ QUIET := TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1 VITGEOM_WIDGETS=0
 # tests run side by side: one thread each, or they would fight for the cores
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(QUIET) $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help book serve test lint unit notebooks tested-book pages paper pairs gpu zoo clean
+.PHONY: help book serve test lint unit notebooks tested-book pages paper pairs gpu bench zoo clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -42,7 +43,7 @@ unit: $(VENV)/.test
 # The chapters are executed once, by nbmake; the book that is then built and checked is made of exactly these runs.
 notebooks: $(VENV)/.test
 	rm -rf $(TESTED) && mkdir -p $(TESTED)
-	cp -R book references.bib _toc.yml $(TESTED)
+	cp -R book benchmarks references.bib _toc.yml $(TESTED)
 	sed 's/execute_notebooks: force/execute_notebooks: "off"/' _config.yml > $(TESTED)/_config.yml
 	$(SIDE_BY_SIDE) --nbmake --overwrite --nbmake-timeout=$(TIMEOUT) --durations=0 $(NOTEBOOKS:%=$(TESTED)/%)
 
@@ -62,6 +63,9 @@ paper: $(VENV)/.test ## every chapter as `make gpu` runs it, on small random che
 pairs: $(VENV)/.book ## make the notebook of every chapter from its text
 	$(BIN)/jupytext --quiet --update --to ipynb $(TEXTS)
 
+bench: $(VENV)/.bench ## time every engine against peers and a floor (SIZE=small|large|all, ENGINES=..., DEVICE=...)
+	$(QUIET) $(BIN)/python -W ignore -m benchmarks $(ENGINES) --size $(SIZE) $(if $(DEVICE),--device $(DEVICE))
+
 zoo: $(VENV)/.book ## train the four embedded networks (EPOCHS=...) and write their weights and cards
 	$(BIN)/python -m vitgeom_nb.zoo.train --epochs $(EPOCHS)
 	$(BIN)/python -m vitgeom_nb.zoo.ship
@@ -74,6 +78,6 @@ $(VENV)/bin/python:
 	  { echo "vitgeom needs Python 3.11 or later; name one with make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.book $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.book $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	touch $@

@@ -26,6 +26,7 @@ from .predictions import own_labels, predict, validation_predictions
 from .similarity import psnr
 from .singular_steps import singular_steps
 from .spectra import singular_spectrum
+from .speed import speed
 from .steplaw import step_law
 from .steps import step_response
 from .streaming import LabelledImages
@@ -71,6 +72,7 @@ __all__ = [
     "save_measurement",
     "singular_spectrum",
     "singular_steps",
+    "speed",
     "step_law",
     "step_response",
     "temperature",

@@ -8,6 +8,7 @@ from .models_and_data import sample_images
 from .paths import bend_and_distance, fgsm_step, jump_change, path_plane, random_jump, travel_distance
 from .reliability import calibration_errors, reliability
 from .spectra import singular_spectrum, singular_vectors, step_response
+from .speed import speed, speed_growth, speed_memory
 from .training import training_history
 
 __all__ = [
@@ -35,6 +36,9 @@ __all__ = [
     "sample_images",
     "singular_spectrum",
     "singular_vectors",
+    "speed",
+    "speed_growth",
+    "speed_memory",
     "step_law",
     "step_response",
     "training_history",
