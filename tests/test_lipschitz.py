@@ -99,6 +99,40 @@ def test_the_measured_ratio_agrees_with_the_law(bent, pixels):
     np.testing.assert_allclose(result.predicted_ratio, np.sqrt(N / result.stable_rank), rtol=1e-12)
 
 
+def test_slopes_without_a_jacobian_are_those_of_the_jacobian(bent, pixels):
+    kinds = ("random", "matching")
+    forward = vg.lldlc(bent, pixels, kinds, radii=RADII, count=20)
+    backward = vg.lldlc(bent, pixels, (*kinds, "top"), radii=RADII, count=20)
+    np.testing.assert_allclose(forward.slope, backward.slope.sel(kind=list(kinds)), rtol=1e-12)
+    np.testing.assert_array_equal(forward.lldlc, backward.lldlc.sel(kind=list(kinds)))
+    assert not {"top_singular_value", "stable_rank", "predicted_ratio", "limit_ratio"} & set(forward)
+    quick = vg.lldlc(bent, pixels, kinds, radii=RADII, count=20, slopes=False)
+    assert quick.equals(forward.drop_vars("slope"))
+
+
+@pytest.mark.parametrize("name", ["vit", "swin", "resnet", "mobilenetv2"])
+def test_slopes_of_embedded_networks_are_those_of_the_jacobian(name):
+    model = vg.load(name)
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    slopes = vg.lldlc(model, images, ("random",), radii=(0.1,), count=3).slope[:, 0]
+    v = random_directions(3, images[0], 0).flatten(1).double()
+    expected = torch.stack([(v @ jacobian_matrix(model, x).double().T).norm(dim=1) for x in images])
+    np.testing.assert_allclose(slopes, expected, rtol=1e-4)
+
+
+def test_constants_are_forward_passes_in_full_batches(bent, pixels):
+    sizes = []
+
+    def embed(module, x):
+        sizes.append(len(x))
+        return module(x)
+
+    model = wrap_raw(bent.module, 4, dtype=torch.float64, embed=embed)
+    sizes.clear()
+    vg.lldlc(model, pixels, ("random",), radii=RADII, count=30, slopes=False)
+    assert sizes == [3, 128, 128, 3 * 30 * 3 - 256]
+
+
 def test_ratios_only_where_both_kinds_are_there(affine, pixels):
     result = vg.lldlc(affine, pixels, ("top",), radii=RADII)
     assert "predicted_ratio" in result

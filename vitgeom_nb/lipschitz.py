@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 import xarray as xr
 
-from .directions import random_directions
+from .batching import in_batches
+from .directions import random_directions, unit
 from .errors import ArgumentError
-from .jacobian import jacobian_matrix
+from .jacobian import jacobian_matrix, jvp
 from .matching import match
 from .measurement import Stopwatch, Variable, measurement
 from .progress import tqdm
 from .spectrum import TOLERANCE, Spectrum, check_tolerance, right_vectors, spectrum
-from .steps import RADII, check_count, check_radii, embedding_steps, null_and_normal, radius_coords, rounding
+from .steps import RADII, check_count, check_radii, null_and_normal, radius_coords, rounding_error
 from .vision_model import VisionModel
 
 KINDS = ("random", "matching", "top", "null")
+Found = dict[str, torch.Tensor]  # by kind of direction
+TANGENTS = 16  # directions of one image that forward mode takes at a time, beside one forward pass
 
 
 def slope_square_sd(parts: Spectrum, n: int) -> float:
@@ -32,6 +36,39 @@ def slope_square_sd(parts: Spectrum, n: int) -> float:
     return max(0.0, 2 * (n * ratio - 1) / (n + 2)) ** 0.5
 
 
+@torch.no_grad()
+def constants_along(
+    model: VisionModel, pixels: torch.Tensor, start: torch.Tensor, directions: torch.Tensor, radii: torch.Tensor
+) -> torch.Tensor:
+    """`||f(x + r v) - f(x)|| / r`, `(B,K,R)` in float64, by forward passes alone, in full batches whatever B, K and R.
+
+    Images are `(B,3,H,W)`, their embeddings `start` `(B,D)` in float64, unit directions `(B,K,n)` or `(1,K,n)`.
+    """
+    shape, r = (len(pixels), directions.shape[1], len(radii)), radii.to(pixels.device)
+
+    def constant(row: torch.Tensor) -> torch.Tensor:
+        image, along, at = torch.unravel_index(row, shape)
+        step = directions[image % len(directions), along].mul_(r[at, None].to(pixels.dtype))
+        there = step.view(-1, *pixels.shape[1:]).add_(pixels[image])
+        return (model.embed(there).double() - start[image]).norm(dim=-1) / r[at]
+
+    return in_batches(constant, torch.arange(math.prod(shape), device=pixels.device), progress="LLDLC").view(shape)
+
+
+def slopes_along(model: VisionModel, pixels: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+    """`||J v||` `(B,K)` in float64 by forward mode, for images and directions as `constants_along` takes them."""
+    count = directions.shape[1]
+    ways = directions.view(len(directions), count, *pixels.shape[1:])
+
+    def of_images(image: torch.Tensor) -> torch.Tensor:
+        x, own = pixels[image], ways[image % len(ways)].transpose(0, 1)
+        products = torch.func.vmap(lambda v: jvp(model, x, v))  # x is not batched: one forward pass for all directions
+        return in_batches(lambda v: products(v).double().norm(dim=-1), own, size=TANGENTS).T
+
+    images = torch.arange(len(pixels), device=pixels.device)
+    return in_batches(of_images, images, size=max(1, 4 * TANGENTS // min(count, TANGENTS)), progress="slopes")
+
+
 def lldlc(
     model: VisionModel,
     images: Any,
@@ -41,6 +78,7 @@ def lldlc(
     targets: Any = None,
     count: int = 16,
     tolerance: float = TOLERANCE,
+    slopes: bool = True,
 ) -> xr.Dataset:
     r"""Local directional Lipschitz constants of the embedding: how far it moves per unit of pixel change.
 
@@ -68,13 +106,17 @@ def lldlc(
         How many random and null directions.
     tolerance
         Singular values below this share of the largest are null.
+    slopes
+        Whether to measure the limits of random and matching directions where no Jacobian is there to give them. They
+        come by forward mode, about two forward passes a direction; without them constants are forward passes alone.
 
     Returns
     -------
     xarray.Dataset
         `lldlc(image, kind, direction, radius)` and its limit `slope(image, kind, direction)` = ||J v||, NaN where a
-        kind has fewer directions; `top_singular_value`, `stable_rank`, `predicted_ratio` = sqrt(n / stable rank),
-        each `(image)`. With top and random directions `measured_ratio(image, radius)`, root mean squares of the two
+        kind has fewer directions. With top or null directions, which take the whole Jacobian of each image:
+        `top_singular_value`, `stable_rank`, `predicted_ratio` = sqrt(n / stable rank), each `(image)`.
+        With top and random directions `measured_ratio(image, radius)`, root mean squares of the two
         kinds divided, `limit_ratio(image)`, the same of slopes, and `ratio_error(image)`, the relative standard error
         of both that the number of random directions leaves. With matching ones `match_distance(image)` in Euclidean
         norm and `match_cosine(image)`. Rounding adds at most about `rounding(image)` / r to a constant.
@@ -112,33 +154,28 @@ def lldlc(
     match_result = match(model, pixels, _targets(pixels, targets)) if "matching" in kinds else None
     n = pixels[0].numel()
     drawn = random_directions(count, pixels[0], seed).flatten(1)
-    constants, slopes, spectra, floors = [], [], [], []
-    for i, x in enumerate(tqdm(pixels, desc="LLDLC", leave=False)):
-        J = jacobian_matrix(model, x)
-        parts = spectrum(J, tolerance)
-        top = right_vectors(J, parts, 1).to(x.dtype)
-        ways = {"random": drawn, "top": torch.cat([top, -top])}
-        if "null" in kinds:
-            ways["null"] = null_and_normal(J, drawn, parts)[0]
-        if match_result is not None:
-            change = torch.from_numpy(match_result.matched.values[i]).to(x).flatten() - x.flatten()
-            ways["matching"] = (change / change.norm())[None]
-        each = [ways[kind] for kind in kinds]
-        constants.append(_padded([embedding_steps(model, x, v, r).norm(dim=-1).cpu() / r for v in each]))
-        slopes.append(_padded([(v.double() @ J.double().T).norm(dim=-1).cpu() for v in each]))
-        spectra.append(parts)
-        floors.append(rounding(model, x))
-    out = {
-        "lldlc": Variable(
-            ("image", "kind", "direction", "radius"),
-            torch.stack(constants),
-            "1",
-            "local directional Lipschitz constant, change of the embedding per change of the image",
-        ),
-        "slope": Variable(("image", "kind", "direction"), torch.stack(slopes), "1", "limit of the constant, ||J v||"),
-        **_law(kinds, torch.stack(constants), torch.stack(slopes), spectra, n, count),
-        "rounding": Variable(("image",), floors, "1", "rounding error of a change of the embedding"),
-    }
+    ways = {"random": drawn[None]} if "random" in kinds else {}
+    if match_result is not None:
+        ways["matching"] = unit(torch.from_numpy(match_result.matched.values).to(pixels) - pixels).flatten(1)[:, None]
+    with torch.no_grad():
+        start = in_batches(model.embed, pixels).double()
+    constants = {kind: constants_along(model, pixels, start, v, r) for kind, v in ways.items()}
+    limits, spectra = {}, []
+    if {"top", "null"} & set(kinds):
+        more, limits, spectra = _by_jacobian(model, pixels, start, ways, r, kinds, drawn, tolerance)
+        constants |= more
+    elif slopes:
+        limits = {kind: slopes_along(model, pixels, v) for kind, v in ways.items()}
+    constant, slope = (_padded([found[kind] for kind in kinds]) if found else None for found in (constants, limits))
+    words = "local directional Lipschitz constant, change of the embedding per change of the image"
+    lines = ("image", "kind", "direction")
+    out = {"lldlc": Variable((*lines, "radius"), constant, "1", words)}
+    if slope is not None:
+        out["slope"] = Variable(lines, slope, "1", "limit of the constant, ||J v||")
+    if spectra:
+        out |= _law(kinds, constant, slope, spectra, n, count)
+    floor = rounding_error(model, start)
+    out["rounding"] = Variable(("image",), floor, "1", "rounding error of a change of the embedding")
     if match_result is not None:
         out["match_distance"] = Variable(("image",), match_result.change_norm, "1", "Euclidean distance to the match")
         out["match_cosine"] = Variable(("image",), match_result.cosine, "1", "cosine of match and target embeddings")
@@ -160,9 +197,39 @@ def _targets(pixels: torch.Tensor, targets: Any) -> Any:
     return pixels.roll(-1, 0) if targets is None else targets
 
 
+def _by_jacobian(
+    model: VisionModel,
+    pixels: torch.Tensor,
+    start: torch.Tensor,
+    ways: Mapping[str, torch.Tensor],
+    r: torch.Tensor,
+    kinds: list[str],
+    drawn: torch.Tensor,
+    tolerance: float,
+) -> tuple[Found, Found, list[Spectrum]]:
+    """What the Jacobian of each image gives: constants of top and null directions, all slopes, the spectra."""
+    constants, slopes, spectra = [], [], []
+    for i, x in enumerate(tqdm(pixels, desc="LLDLC, Jacobians", leave=False)):
+        J = jacobian_matrix(model, x)
+        parts, own = spectrum(J, tolerance), {}
+        if "top" in kinds:
+            top = right_vectors(J, parts, 1).to(x.dtype)
+            own["top"] = torch.cat([top, -top])
+        if "null" in kinds:
+            own["null"] = null_and_normal(J, drawn, parts)[0]
+        each = {kind: v[i % len(v)] for kind, v in ways.items()} | own
+        here = x[None], start[i : i + 1]
+        constants.append({kind: constants_along(model, *here, v[None], r)[0] for kind, v in own.items()})
+        slopes.append({kind: (v.double() @ J.double().T).norm(dim=-1) for kind, v in each.items()})
+        spectra.append(parts)
+    stacked = ({kind: torch.stack([row[kind] for row in rows]) for kind in rows[0]} for rows in (constants, slopes))
+    return *stacked, spectra
+
+
 def _padded(parts: list[torch.Tensor]) -> torch.Tensor:
-    """Stack tensors whose first lengths differ, with NaN after the shorter ones."""
-    return torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=torch.nan)
+    """Stack tensors `(B,K,...)` along a new dimension 1, on the host, with NaN after those of smaller K."""
+    rows = [part.transpose(0, 1) for part in parts]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=torch.nan).movedim(2, 0).cpu()
 
 
 def _law(

@@ -62,9 +62,14 @@ def radius_coords(radii: torch.Tensor, n: int) -> dict[str, Any]:
 
 
 def rounding(model: VisionModel, image: torch.Tensor) -> float:
-    """Norm of the rounding error of a difference of embeddings at `image` `(3,H,W)`: four machine epsilons of one."""
+    """`rounding_error` at one image `(3,H,W)`."""
     with torch.no_grad():
-        return 4 * torch.finfo(model.dtype).eps * float(model.embed(image[None]).double().norm())
+        return float(rounding_error(model, model.embed(image[None])))
+
+
+def rounding_error(model: VisionModel, embeddings: torch.Tensor) -> torch.Tensor:
+    """Norm `(B,)` of the rounding error of a difference of embeddings `(B,D)`: four machine epsilons of one."""
+    return 4 * torch.finfo(model.dtype).eps * embeddings.double().norm(dim=-1)
 
 
 def null_and_normal(J: torch.Tensor, v: torch.Tensor, parts: Spectrum) -> tuple[torch.Tensor, torch.Tensor]:

@@ -64,3 +64,11 @@ def test_a_saved_measurement_gives_the_same_figure(results, tmp_path):
         for one, other in zip(draw(results[0]).axes, draw(again).axes, strict=True):
             for a, b in zip(one.lines, other.lines, strict=True):
                 np.testing.assert_array_equal(a.get_xydata(), b.get_xydata())
+
+
+def test_constants_without_a_spectrum_have_no_line_of_its_largest_value():
+    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    data = vg.lldlc(network("c", 3, 4), images, ("random",), radii=(0.01, 0.1, 1.0), count=5)
+    axis = vg.figures.lldlc(data).axes[0]
+    assert "$s_1$" not in {line.get_label() for line in axis.lines}
+    np.testing.assert_allclose(axis.get_ylim()[1], 3 * float(data.lldlc.max()))

@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from ..errors import ArgumentError
+from ..figures.lipschitz import largest_constant
 from ..lipschitz import lldlc as measure
 from ..vision_model import VisionModel
 from .compared import Measurements, Models, Network, computing_all, networks
@@ -47,7 +48,7 @@ def lldlc(measurements: Measurements, models: Models = None, images: Any = None)
     first = next(iter(each.values())).data
     kinds, radii = [str(kind) for kind in first.kind.values], first.radius.values
     smallest = [float(np.nanmin(_median(n.data, kind))) for n in each.values() for kind in kinds]
-    highest = 3 * max(float(n.data.top_singular_value.max()) for n in each.values())
+    highest = 3 * max(largest_constant(n.data) for n in each.values())
     lowest = max(min(smallest), 1e-6 * highest) / 2
 
     def chart_of(kind: str) -> Chart:
@@ -82,7 +83,8 @@ def lldlc(measurements: Measurements, models: Models = None, images: Any = None)
         found = {}
         for network, model in watched:
             seed, count = network.data.attrs["seed"], json.loads(network.data.attrs["parameters"])["count"]
-            found[network.label] = float(_median(measure(model, images, (kind,), (r,), seed, count=count), kind)[0])
+            result = measure(model, images, (kind,), (r,), seed, count=count, slopes=False)
+            found[network.label] = float(_median(result, kind)[0])
         return view(kind, r, found)
 
     return Explorer(

@@ -18,8 +18,8 @@ SIDES = (32, 64, 224, 384)
 def lldlc(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """Constants against radius for every kind of direction: median and quartiles over images and directions.
 
-    The thin lines are the largest singular value and the distance at which the match lies, medians over images; grey
-    is what rounding alone may contribute.
+    The thin lines are the largest singular value, where it was measured, and the distance at which the match lies,
+    medians over images; grey is what rounding alone may contribute.
     """
     each = as_list(measurements)
     figure, axes = panels(len(each), 3, 3.6, 0.6, sharey=True)
@@ -27,7 +27,8 @@ def lldlc(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
         for kind in data.kind.values:
             values = data.lldlc.sel(kind=kind).values.reshape(-1, data.sizes["radius"])
             band(axis, data.radius.values, np.maximum(values, 1e-12), kind)
-        axis.axhline(float(data.top_singular_value.median()), color="#444444", linewidth=0.8, label="$s_1$")
+        if "top_singular_value" in data:
+            axis.axhline(float(data.top_singular_value.median()), color="#444444", linewidth=0.8, label="$s_1$")
         if "match_distance" in data:
             axis.axvline(
                 float(data.match_distance.median()), color="#D55E00", linewidth=0.8, label="distance to the match"
@@ -35,11 +36,16 @@ def lldlc(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
         shade_rounding(axis, data, float(data.rounding.median()) / data.radius.values)
         axis.set(xscale="log", yscale="log", xlabel=r"radius $r$ [pixel values]", title=look(data.attrs["model"], i)[0])
     lowest = min(float((data.rounding / data.radius[-1]).min()) for data in each)
-    axes[0, 0].set_ylim(10 * lowest, 3 * max(float(data.top_singular_value.max()) for data in each))
+    axes[0, 0].set_ylim(10 * lowest, 3 * max(largest_constant(data) for data in each))
     for axis in axes[:, 0]:
         axis.set_ylabel(r"$L(x; v, r) = \|f(x + rv) - f(x)\| / r$")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=7)
     return figure
+
+
+def largest_constant(data: xr.Dataset) -> float:
+    """The largest singular value, or where it was not measured the largest constant."""
+    return float((data.top_singular_value if "top_singular_value" in data else data.lldlc).max())
 
 
 def lipschitz_ratio(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
