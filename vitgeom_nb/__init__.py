@@ -17,6 +17,7 @@ from .homotopy import homotopy
 from .images import Images
 from .jacobian import jacobian
 from .jump import random_jump
+from .leading import leading_singular_values
 from .lipschitz import lldlc
 from .matching import match
 from .measurement import open_measurement, package_version, save_measurement
@@ -56,6 +57,7 @@ __all__ = [
     "homotopy",
     "jacobian",
     "labelled",
+    "leading_singular_values",
     "lldlc",
     "load",
     "match",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from .progress import tqdm
+
+Part = TypeVar("Part")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -37,8 +40,8 @@ def free_memory(device: torch.device) -> int:
 
 
 def each_batch(
-    function: Callable[..., torch.Tensor], *tensors: torch.Tensor, size: int = 128, progress: str | None = None
-) -> Iterator[torch.Tensor]:
+    function: Callable[..., Part], *tensors: torch.Tensor, size: int = 128, progress: str | None = None
+) -> Iterator[Part]:
     """`function` of slices of `tensors` along their first dimension, one after the other.
 
     A slice that runs out of memory is halved and retried, down to single rows; the smaller size is kept from there.

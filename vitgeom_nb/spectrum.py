@@ -1,4 +1,4 @@
-r"""The singular spectrum of a matrix J `(D,n)` of many columns, from `J J^T` in float64: values, vectors, null space."""
+r"""The singular spectrum of a wide matrix J `(D,n)`, from `J J^T` in float64: values, vectors, null space."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def spectrum(J: torch.Tensor, tolerance: float = TOLERANCE) -> Spectrum:
 
     The Gram matrix squares the values, so it resolves them down to about 1e-8 of the largest, which is below the
     rounding of a float32 J; what lies under `tolerance * s_1` is called null. The cost is half a D x n x D product and
-    a D x D eigenproblem, whatever n. Signs, which are free, make the entries of each right vector sum to more than zero.
+    a D x D eigenproblem, whatever n. Signs, which are free, make the entries of each right vector sum to above zero.
     """
     return from_gram(gram_matrix(J), J.sum(1, dtype=torch.float64), min(J.shape), tolerance)
 

@@ -1,0 +1,272 @@
+"""The largest singular values of the Jacobian without the Jacobian: Golub-Kahan-Lanczos bidiagonalisation."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import xarray as xr
+
+from .batching import each_batch
+from .derivatives import all_derivatives
+from .directions import generator
+from .errors import ArgumentError, Interrupted, ModelError
+from .measurement import Stopwatch, Variable, measurement
+from .spectra import check_k
+from .vision_model import VisionModel
+
+EVERY = 5  # steps between two looks at the bounds: each waits for the device
+TINY = 1e-30
+
+
+class Products:
+    """J v and J^T u at a batch of images, from one forward pass whose graph is kept.
+
+    `J^T u` is a backward pass through it. That is linear in u, so its own backward pass gives `J v`, for about the
+    cost of a forward pass; forward mode costs several.
+    """
+
+    def __init__(self, model: VisionModel, x: torch.Tensor) -> None:
+        self.shape = x.shape
+        with all_derivatives(cheap_transposes=True), torch.enable_grad():
+            self.x = x.detach().requires_grad_()
+            self.f = model.embed(self.x)
+            self.u = torch.zeros_like(self.f).requires_grad_()
+            self.pulled = torch.autograd.grad(self.f, self.x, self.u, create_graph=True)[0]
+
+    def pull(self, u: torch.Tensor) -> torch.Tensor:
+        """J^T u, `(B,D)` -> `(B,n)`."""
+        with all_derivatives(cheap_transposes=True):
+            return torch.autograd.grad(self.f, self.x, u.to(self.f.dtype), retain_graph=True)[0].flatten(1)
+
+    def push(self, v: torch.Tensor) -> torch.Tensor:
+        """J v, `(B,n)` -> `(B,D)`."""
+        with all_derivatives(cheap_transposes=True):
+            v = v.to(self.f.dtype).view(self.shape)
+            return torch.autograd.grad(self.pulled, self.u, v, retain_graph=True)[0]
+
+
+class Lanczos:
+    r"""`J V = U B` with orthonormal columns in U and V and upper bidiagonal B, a step at a time, for a batch of J.
+
+    .. math:: \alpha_j u_j = J v_j - \beta_{j-1} u_{j-1}, \qquad \beta_j v_{j+1} = J^T u_j - \alpha_j v_j
+
+    with every new vector made orthogonal to all before it, twice. Singular values of B approach those of J from
+    below, the largest first. If `B = P S Q^T`, then `J V q_i = s_i U p_i` exactly and `J^T U p_i = s_i V q_i + r_i`,
+    where `||r_i|| = \beta_k |e_k^T p_i|` is the residual of the i-th triplet.
+    """
+
+    def __init__(self, products: Products, start: torch.Tensor, most: int) -> None:
+        self.products = products
+        batch, n = start.shape
+        self.right = start.new_zeros(batch, most + 1, n)
+        self.left = start.new_zeros(batch, most, products.f.shape[1])
+        self.alpha, self.beta = start.new_zeros(2, batch, most, dtype=torch.float64)
+        self.right[:, 0] = start / start.norm(dim=1, keepdim=True)
+        self.steps = 0
+
+    def advance(self) -> None:
+        """One step: a product with J and one with its transpose."""
+        j = self.steps
+        u, alpha = _orthogonal(self.products.push(self.right[:, j]), self.left[:, :j])
+        v, beta = _orthogonal(self.products.pull(u), self.right[:, : j + 1])
+        self.left[:, j], self.right[:, j + 1] = u, v
+        self.alpha[:, j], self.beta[:, j] = alpha, beta
+        self.steps += 1
+
+    def values(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Singular values `(B,k)` of B, its left and right vectors `(B,k,k)`, and the residuals `(B,k)`, in float64."""
+        k = self.steps
+        bidiagonal = torch.diag_embed(self.alpha[:, :k]) + torch.diag_embed(self.beta[:, : k - 1], offset=1)
+        left, values, right = torch.linalg.svd(bidiagonal)
+        return values, left, right, self.beta[:, k - 1 : k] * left[:, -1].abs()
+
+
+def _orthogonal(vector: torch.Tensor, basis: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`vector` `(B,m)` less its part in `basis` `(B,j,m)`, of norm 1, and the norm it had; zero where none is left."""
+    before = vector.norm(dim=1, keepdim=True)
+    for _ in range(2):
+        vector = vector - torch.einsum("bj,bjm->bm", torch.einsum("bjm,bm->bj", basis, vector), basis)
+    norm = vector.norm(dim=1, keepdim=True)
+    norm = torch.where(norm > 10 * torch.finfo(vector.dtype).eps * before, norm, 0.0)
+    return vector / norm.clamp_min(TINY) * (norm > 0), norm[:, 0].double()
+
+
+def error_bounds(values: torch.Tensor, residuals: torch.Tensor) -> torch.Tensor:
+    r"""Bounds on the distance of Ritz values `(B,k)` to singular values of J, from their residuals r `(B,k)`.
+
+    A singular value lies within r (Weyl). Where the nearest other value is further than a gap g away, it lies within
+    `r^2 / (2 g)` (Kato and Temple, on the symmetric matrix of J and J^T, where the residual is `r / sqrt(2)`). The gap
+    is taken to the neighbouring Ritz values, less their own residuals; 0 counts as one of them.
+    """
+    edge = torch.zeros_like(values[:, :1])
+    down = values - torch.cat([values[:, 1:] + residuals[:, 1:], edge], dim=1)
+    up = torch.cat([edge + torch.inf, values[:, :-1] - residuals[:, :-1]], dim=1) - values
+    gap = torch.minimum(down, up).clamp_min(TINY)
+    return torch.minimum(residuals, residuals.square() / (2 * gap))
+
+
+class Leading(NamedTuple):
+    """The first k triplets of a batch of J, with their bounds, and what they took."""
+
+    values: torch.Tensor
+    bounds: torch.Tensor
+    residuals: torch.Tensor
+    products: torch.Tensor
+    converged: torch.Tensor
+    left: torch.Tensor
+    right: torch.Tensor
+
+
+def bidiagonalised(
+    products: Products, start: torch.Tensor, k: int, tolerance: float, steps: int, vectors: bool = True
+) -> Leading:
+    """The first `k` triplets from J^T u for u in `start` `(B,D)`, after `steps` steps at most.
+
+    The batch goes on until its last J has converged; `products` counts to where each one had.
+    """
+    lanczos = Lanczos(products, products.pull(start), steps)
+    spent = torch.zeros(len(start), dtype=torch.long, device=start.device)
+    while True:
+        lanczos.advance()
+        if lanczos.steps < steps and (lanczos.steps < k or (lanczos.steps - k) % EVERY):
+            continue
+        values, p, q, residuals = lanczos.values()
+        bounds = error_bounds(values, residuals)
+        converged = (bounds <= tolerance * values)[:, :k].all(1)
+        spent = torch.where(converged & (spent > 0), spent, 2 * lanczos.steps + 1)
+        if lanczos.steps == steps or bool(converged.all()):
+            break
+    if not bool(lanczos.left.isfinite().all()):
+        raise ModelError("Products with this Jacobian hold NaN or infinity; try dtype=torch.float64.")
+    at = lanczos.steps if vectors else 0
+    left = torch.einsum("bji,bjm->bim", p[:, :at, :k].to(start.dtype), lanczos.left[:, :at])
+    right = torch.einsum("bij,bjn->bin", q[:, :k, :at].to(start.dtype), lanczos.right[:, :at])
+    signs = torch.where(right.sum(2, keepdim=True) < 0, -1.0, 1.0)
+    return Leading(values[:, :k], bounds[:, :k], residuals[:, :k], spent, converged, left * signs, right * signs)
+
+
+def leading_singular_values(
+    model: VisionModel,
+    images: Any,
+    k: int = 20,
+    tolerance: float = 1e-6,
+    vectors: bool = False,
+    max_products: int | None = None,
+    seed: int = 0,
+    batch: int = 8,
+) -> xr.Dataset:
+    r"""The k largest singular values of the Jacobian of the embedding, each with a bound on its error, without J.
+
+    Golub-Kahan-Lanczos bidiagonalisation with full reorthogonalisation on products `J v` and `J^T u`, for a batch of
+    images at a time, until each bound is below `tolerance` times its value or the products are spent.
+
+    Parameters
+    ----------
+    model, images
+        The network, and `(B,3,H,W)` in [0,1] or what `samples()` returns.
+    k
+        How many.
+    tolerance
+        Relative error to stop at. Products in float32 carry about 1e-6.
+    vectors
+        Also return the singular vectors.
+    max_products
+        Products an image may take; enough for all singular values unless told.
+    seed
+        Of the random direction that it starts from.
+    batch
+        Images at a time, halved when memory runs out.
+
+    Returns
+    -------
+    xarray.Dataset
+        `singular_value(image, rank)` and `error_bound(image, rank)`, how far from it a singular value of J can be;
+        `residual(image, rank)`, `||J^T u - s v||`, which bounds the error without regard to gaps;
+        `products(image)` with J or its transpose, and `converged(image)`; with `vectors`,
+        `right_vector(image, rank, channel, y, x)`, `left_vector(image, rank, component)` and `pixels`, the images.
+
+    Raises
+    ------
+    ArgumentError
+        If `k`, `tolerance`, `max_products` or `batch` is out of range.
+    ImageError
+        If the images are not what the model takes.
+    ModelError
+        If the products are NaN or infinite.
+    Interrupted
+        If someone stops it after the first batch; `finished` then has the images that are done.
+
+    Notes
+    -----
+    G. Golub and W. Kahan, 1965. A value that J has twice is found once, as by every method that starts from one
+    vector; the singular values of trained networks do not coincide. For D up to about 250 all of J is as cheap:
+    `singular_spectrum`.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3, bias=False))
+    >>> net[1].weight.data = torch.zeros(3, 48)
+    >>> net[1].weight.data[0, 0], net[1].weight.data[1, 7], net[1].weight.data[2, 9] = 3.0, 4.0, 1.0
+    >>> model = vg.wrap(net, mean=[0] * 3, std=[1] * 3, size=4)
+    >>> top = vg.leading_singular_values(model, torch.rand(1, 3, 4, 4), k=2)
+    >>> top.singular_value.values.round(4), bool(top.converged)
+    (array([[4., 3.]]), True)
+    """
+    pixels, watch = model.pixels(images), Stopwatch()
+    most = min(model.dim, pixels[0].numel())
+    check_k(k, most, model)
+    if not 0 < tolerance < 1:
+        raise ArgumentError(f"tolerance is {tolerance}; choose a relative error between 0 and 1, such as 1e-6.")
+    if max_products is not None and max_products <= 2 * k:
+        raise ArgumentError(f"max_products is {max_products}; {k} singular values take at least {2 * k + 1} products.")
+    if batch < 1:
+        raise ArgumentError(f"batch is {batch}; measure at least one image at a time.")
+    steps = most if max_products is None else min(most, (max_products - 1) // 2)
+    start = torch.randn(1, model.dim, generator=generator(seed), dtype=torch.float64).to(model.device, model.dtype)
+
+    def some(x: torch.Tensor) -> Leading:
+        return bidiagonalised(Products(model, x), start.expand(len(x), -1), k, tolerance, steps, vectors)
+
+    parts: list[Leading] = []
+
+    def result() -> xr.Dataset:
+        found = Leading(*(torch.cat(each) for each in zip(*parts, strict=True)))
+        return measurement(
+            _variables(found, pixels[: len(found.values)], vectors),
+            coords={"rank": range(1, k + 1)},
+            model=model,
+            seed=seed,
+            seconds=watch.seconds,
+            tolerance=tolerance,
+            max_products=max_products,
+        )
+
+    try:
+        for part in each_batch(some, pixels, size=batch, progress=f"leading singular values of {model.name}"):
+            parts.append(part)
+    except KeyboardInterrupt:
+        if not parts:
+            raise
+        done = sum(len(part.values) for part in parts)
+        words = f"Stopped after {done} of {len(pixels)} images; the exception's `finished` has them."
+        raise Interrupted(words, result()) from None
+    return result()
+
+
+def _variables(found: Leading, pixels: torch.Tensor, vectors: bool) -> dict[str, Variable]:
+    by_rank, picture = ("image", "rank"), ("channel", "y", "x")
+    out = {
+        "singular_value": Variable(by_rank, found.values, "1", "singular value of the Jacobian"),
+        "error_bound": Variable(by_rank, found.bounds, "1", "bound on the error of the singular value"),
+        "residual": Variable(by_rank, found.residuals, "1", "residual of the singular triplet"),
+        "products": Variable(("image",), found.products, "1", "products with the Jacobian or its transpose"),
+        "converged": Variable(("image",), found.converged, "1", "whether every bound met the tolerance"),
+    }
+    if vectors:
+        right = found.right.unflatten(2, pixels.shape[1:])
+        out["right_vector"] = Variable((*by_rank, *picture), right, "1", "right singular vector")
+        out["left_vector"] = Variable((*by_rank, "component"), found.left, "1", "left singular vector")
+        out["pixels"] = Variable(("image", *picture), pixels, "1", "the image")
+    return out
