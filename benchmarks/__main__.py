@@ -11,7 +11,7 @@ import torch
 from .harness import contest, measure_peak, write
 from .networks import network, of_size, pictures
 
-ENGINES = ("jacobian", "spectrum", "leading", "matching", "forward", "travel")
+ENGINES = ("jacobian", "spectrum", "leading", "matching", "forward", "lldlc", "travel", "growth")
 RESULTS = Path(__file__).with_name("results")
 
 
@@ -38,7 +38,10 @@ def main() -> None:
         return
     for engine in options.engines or ENGINES:
         module = import_module(f"benchmarks.{engine}")
-        for name in options.networks or of_size(options.size):
+        if engine == "growth":
+            write(module.records(device, options.repeats), options.out / f"growth-{device.type}.json", device)
+            continue
+        for name in options.networks or getattr(module, "networks", of_size)(options.size):
             model = network(name, device)
             settings = module.settings(model)
             records = contest(engine, name, module.contenders(model), device, options.repeats, **settings)

@@ -11,7 +11,12 @@ import vitgeom_nb as vg
 SMALL = ("vit", "swin", "resnet", "mobilenetv2")
 LARGE = ("ViT-B/16", "Swin-T", "ResNet-50", "CLIP ViT-B/32")
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-TIMM = {"ViT-B/16": "vit_base_patch16_224", "Swin-T": "swin_tiny_patch4_window7_224", "ResNet-50": "resnet50"}
+TIMM = {
+    "ViT-B/16": "vit_base_patch16_224",
+    "ViT-Ti/16": "vit_tiny_patch16_224",
+    "Swin-T": "swin_tiny_patch4_window7_224",
+    "ResNet-50": "resnet50",
+}
 
 
 def of_size(size: str) -> tuple[str, ...]:

@@ -1,0 +1,96 @@
+"""Rows of the Jacobian: all of them at 64 pixels, 16 at 224, for each row takes as long as every other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+
+import vitgeom_nb as vg
+from vitgeom_nb.derivatives import all_derivatives
+from vitgeom_nb.jacobian import chunk_that_fits, jacobian_rows, reduction_error
+
+from .floor import multiply, passes
+from .harness import Contender
+from .networks import pictures
+
+CHUNKS = (8, 16, 32, 64)
+CHECKED = 8  # rows whose error is measured
+
+
+def rows(model: vg.VisionModel) -> int:
+    return model.dim if model.size < 200 else 16
+
+
+def settings(model: vg.VisionModel) -> dict[str, Any]:
+    return {"rows": rows(model), "components": model.dim, "pixels": 3 * model.size**2, "chunk": chunk_that_fits(model)}
+
+
+@cache
+def by_torch(model: vg.VisionModel) -> tuple[int, bool]:
+    """The chunk size of jacrev, and whether attention is unfused, that take the least time."""
+    x, times = pictures(model, 1), {}
+    for chunk in CHUNKS:
+        for unfused in (False, True):
+            if chunk <= max(8, rows(model)):
+                start = time.perf_counter()
+                jacrev(model, x, chunk, unfused)()
+                times[chunk, unfused] = time.perf_counter() - start
+    return min(times, key=times.__getitem__)
+
+
+def jacrev(model: vg.VisionModel, x: torch.Tensor, chunk: int, unfused: bool) -> Callable[[], torch.Tensor]:
+    def some(x: torch.Tensor) -> torch.Tensor:
+        return model.embed(x)[0, : rows(model)]
+
+    def run() -> torch.Tensor:
+        if not unfused:
+            return torch.func.jacrev(some, chunk_size=chunk)(x)
+        with all_derivatives():
+            return torch.func.jacrev(some, chunk_size=chunk)(x)
+
+    return run
+
+
+def contenders(model: vg.VisionModel) -> list[Contender]:
+    x, count = pictures(model, 1), rows(model)
+    some = torch.eye(model.dim, device=model.device, dtype=model.dtype)[:count]
+    chunk, unfused = by_torch(model)
+
+    def one_by_one(count: int = count) -> torch.Tensor:
+        leaf = x.clone().requires_grad_()
+        f = model.embed(leaf)
+        return torch.stack([torch.autograd.grad(f[0, i], leaf, retain_graph=True)[0].flatten() for i in range(count)])
+
+    def error(found: torch.Tensor) -> dict[str, float]:
+        exact = one_by_one(min(CHECKED, count))
+        return {"error": float((found.view(count, -1)[: len(exact)] - exact).norm() / exact.norm())}
+
+    def whole() -> torch.Tensor:
+        return torch.autograd.functional.jacobian(lambda x: model.embed(x)[0, :count], x)
+
+    def floor() -> None:
+        multiply(count * passes(model)[1], model.device, model.dtype)
+
+    def less() -> torch.Tensor:
+        return jacobian_rows(model, x[0], some, precision=torch.bfloat16)
+
+    out = [
+        Contender("vitgeom", "ours", lambda: jacobian_rows(model, x[0], some), error),
+        Contender(
+            "torch.func.jacrev",
+            "peer",
+            jacrev(model, x, chunk, unfused),
+            lambda J: error(J) | {"peer_chunk": chunk, "unfused": float(unfused)},
+        ),
+        Contender("torch.autograd.functional.jacobian", "peer", whole, error),
+        Contender("a loop of torch.autograd.grad", "peer", one_by_one),
+        Contender("matrix products alone", "floor", floor),
+    ]
+    if model.dtype == torch.float32:
+        estimated = {"estimated_error": reduction_error(model, x[0], torch.bfloat16)}
+        out.insert(1, Contender("vitgeom in bfloat16", "peer", less, lambda J: error(J) | estimated))
+    return out
