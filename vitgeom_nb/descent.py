@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from .batching import in_batches
+from .batching import each_batch, in_batches
 from .jacobian import jvp, vjp
 from .lbfgs import TINY, ProximalLBFGS
 from .progress import tqdm
@@ -21,17 +21,27 @@ Stepper = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], tor
 class Objective:
     """Loss 1/2 ||f(x) - t||^2 of each pair, with the number of evaluations that each has cost.
 
-    An evaluation is one forward and one backward pass for one image. Images are flat `(R,n)` rows here.
+    An evaluation is one forward and one backward pass for one image. Images are flat `(R,n)` rows here. All pairs are
+    evaluated in one batch on an accelerator; a processor gains nothing from more than 32. A batch for which there is no
+    memory is halved, and stays so.
     """
 
     def __init__(self, model: VisionModel, targets: torch.Tensor, max_evaluations: int) -> None:
         self.model, self.targets = model, targets
         self.max_evaluations = max_evaluations
         self.evaluations = torch.zeros(len(targets), dtype=torch.long, device=targets.device)
+        self.done = torch.zeros(len(targets), dtype=torch.bool, device=targets.device)
+        self.size = 32 if targets.device.type == "cpu" else max(1, len(targets))
 
     def remaining(self, rows: torch.Tensor) -> torch.Tensor:
-        """How many evaluations each of `rows` may still spend."""
-        return self.max_evaluations - self.evaluations[rows]
+        """How many evaluations each of `rows` may still spend: none where it is done."""
+        return torch.where(self.done[rows], 0, self.max_evaluations - self.evaluations[rows])
+
+    def _batched(self, function: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> torch.Tensor:
+        parts = list(each_batch(function, *tensors, size=self.size))
+        if len(parts) > 1:
+            self.size = len(parts[-2])  # what did fit; the last part is what was left over
+        return torch.cat(parts)
 
     def images(self, x: torch.Tensor) -> torch.Tensor:
         """Flat rows `(R,n)` as images `(R,3,H,W)`."""
@@ -48,7 +58,7 @@ class Objective:
             return torch.cat([embedding.detach(), gradient], dim=1)
 
         self.evaluations[rows] += 1
-        return in_batches(both, x, self.targets[rows], size=32).split([self.targets.shape[1], x.shape[1]], dim=1)
+        return self._batched(both, x, self.targets[rows]).split([self.targets.shape[1], x.shape[1]], dim=1)
 
     def gram(
         self, rows: torch.Tensor, x: torch.Tensor, y: torch.Tensor, free: torch.Tensor
@@ -61,7 +71,7 @@ class Objective:
             return torch.cat([jvp(self.model, images, self.images(step)), step], dim=1)
 
         self.evaluations[rows] += 2
-        return in_batches(product, x, y, free, size=16).split([y.shape[1], x.shape[1]], dim=1)
+        return self._batched(product, x, y, free).split([y.shape[1], x.shape[1]], dim=1)
 
 
 class Goal(NamedTuple):
@@ -70,9 +80,16 @@ class Goal(NamedTuple):
     cosine: float
     residual: float
 
+    def met(self, cosine: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+        """Which pairs have arrived."""
+        return (cosine >= self.cosine) & (residual <= self.residual)
+
 
 class Descent(NamedTuple):
-    """Points `(P,n)`, their embeddings, whether each met the goal, and loss, cosine and residual by evaluation."""
+    """Points `(P,n)`, their embeddings, whether each met the goal, and loss, cosine and residual by evaluation.
+
+    `interrupted` says that someone stopped it, and the points are the best until then.
+    """
 
     x: torch.Tensor
     embedding: torch.Tensor
@@ -81,6 +98,7 @@ class Descent(NamedTuple):
     loss: torch.Tensor
     cosine: torch.Tensor
     residual: torch.Tensor
+    interrupted: bool
 
 
 def descend(
@@ -101,35 +119,39 @@ def descend(
     lowest = start.new_full((count,), float("inf"))
     converged = torch.zeros(count, dtype=torch.bool, device=start.device)
     history = start.new_full((3, count, max_evaluations), float("nan"))
-    active = torch.arange(count, device=start.device)
-    with tqdm(total=count, desc=progress, disable=progress is None, leave=False) as bar:
-        while len(active):
-            here, gradient = objective(active, x[active])
-            spent = objective.evaluations[active]
-            error = here - targets[active]
-            distance = error.norm(dim=1)
-            cosine = F.cosine_similarity(here, targets[active])
-            loss, residual = distance.square() / 2, distance / scale[active]
-            history[:, active, spent - 1] = torch.stack([loss, cosine, residual])
-            met = (cosine >= goal.cosine) & (residual <= goal.residual)
-            better = met | (loss < lowest[active])
-            chosen = active[better]
-            best[chosen], embedding[chosen], lowest[chosen] = x[chosen], here[better], loss[better]
-            converged[active] = met
-            going = ~met & (objective.remaining(active) > 0)
-            bar.update(int((~going).sum()))
-            active = active[going]
-            if not len(active):
-                break
-            moved = stepper(active, x[active], error[going], gradient[going])
-            alive = (moved != x[active]).any(1) & moved.isfinite().all(1)
-            alive &= objective.remaining(active) > 0
-            x[active] = moved
-            bar.update(int((~alive).sum()))
-            active = active[alive]
+    active, interrupted = torch.arange(count, device=start.device), False
+    try:
+        with tqdm(total=count, desc=progress, disable=progress is None, leave=False) as bar:
+            while len(active):
+                point = x[active]
+                here, gradient = objective(active, point)
+                error = here - targets[active]
+                distance = error.norm(dim=1)
+                cosine = F.cosine_similarity(here, targets[active])
+                loss, residual = distance.square() / 2, distance / scale[active]
+                history[:, active, objective.evaluations[active] - 1] = torch.stack([loss, cosine, residual])
+                met = goal.met(cosine, residual)
+                better = met | (loss < lowest[active])
+                best[active] = torch.where(better[:, None], point, best[active])
+                embedding[active] = torch.where(better[:, None], here, embedding[active])
+                lowest[active] = torch.where(better, loss, lowest[active])
+                converged[active] = objective.done[active] = met
+                moved = stepper(active, point, error, gradient)
+                going = (moved != point).any(1) & moved.isfinite().all(1) & (objective.remaining(active) > 0)
+                x[active] = moved
+                # the one time in a step that the host waits: pairs at their end would cost an evaluation each
+                kept = going.nonzero()[:, 0]
+                bar.update(len(active) - len(kept))
+                active = active[kept]
+    except KeyboardInterrupt:  # it may have come between two of the lines above: measure the points anew
+        interrupted = True
+        with torch.no_grad():
+            embedding = in_batches(objective.model.embed, objective.images(best))
+        converged = goal.met(F.cosine_similarity(embedding, targets), (embedding - targets).norm(dim=1) / scale)
     used = min(max_evaluations, int(objective.evaluations.max()))
     loss, cosine, residual = history[:, :, :used]
-    return Descent(best, embedding, converged, objective.evaluations.clone(), loss, cosine, residual)
+    spent = objective.evaluations.clone()
+    return Descent(best, embedding, converged, spent, loss, cosine, residual, interrupted)
 
 
 class GradientDescent:
@@ -213,9 +235,10 @@ class GaussNewton:
         factor = torch.where(gain > 0.75, 0.25, torch.where(gain > 0.25, 1.0, 4.0))
         self.damping[rows] = torch.where(first, 0.01 * curvature, self.damping[rows] * factor)
         better = first | (gain > 1e-3)
-        kept = rows[better]
-        self.x[kept], self.error[kept], self.gradient[kept] = x[better], error[better], gradient[better]
-        self.loss[kept] = loss[better]
+        kept = better[:, None]
+        self.x[rows], self.error[rows] = torch.where(kept, x, self.x[rows]), torch.where(kept, error, self.error[rows])
+        self.gradient[rows] = torch.where(kept, gradient, self.gradient[rows])
+        self.loss[rows] = torch.where(better, loss, before)
         stuck = self.damping[rows] > 1e8 * self.curvature[rows]
         return torch.where(stuck[:, None], x, (self.x[rows] + self._solve(rows)).clamp(0, 1))
 
@@ -227,8 +250,9 @@ class GaussNewton:
         step, y, direction = torch.zeros_like(x), torch.zeros_like(left), left.clone()
         enough = self.tolerance * left.norm(dim=1)
         for _ in range(self.iterations):
-            live = (left.norm(dim=1) > enough) & (self.objective.remaining(rows) > 2)
-            if not live.any():
+            # the host waits once a product, lest it be made for pairs that are solved or may spend no more
+            live = ((left.norm(dim=1) > enough) & (self.objective.remaining(rows) > 2)).nonzero()[:, 0]
+            if not len(live):
                 break
             p = direction[live]
             image, move = self.objective.gram(rows[live], x[live], p, free[live])

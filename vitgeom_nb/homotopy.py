@@ -11,6 +11,7 @@ import xarray as xr
 
 from .batching import in_batches
 from .descent import Goal, MinimumChange, Objective, descend
+from .errors import Interrupted
 from .fibre import along, check_steps, embeddings_of
 from .matching import check_goal, checked_pairs, embed
 from .measurement import Stopwatch, Variable, measurement
@@ -37,7 +38,10 @@ def nearest_to(
     x_0: torch.Tensor, objective: Objective, start: torch.Tensor, goal: Goal, scale: torch.Tensor
 ) -> torch.Tensor:
     """The points `(P,n)` nearest to `x_0` that minimum-change matching finds for the objective from `start`."""
-    return descend(objective, start, MinimumChange(x_0, objective.targets), goal, scale).x
+    found = descend(objective, start, MinimumChange(x_0, objective.targets), goal, scale)
+    if found.interrupted:
+        raise KeyboardInterrupt
+    return found.x
 
 
 def homotopy(
@@ -74,6 +78,8 @@ def homotopy(
         If images are not what the model takes.
     ArgumentError
         If a source equals its target, their numbers differ, or a number is out of range.
+    Interrupted
+        If someone stops it after a step; `finished` then has the path until there.
 
     References
     ----------
@@ -98,12 +104,23 @@ def homotopy(
     line = torch.linspace(0, 1, steps + 1, device=model.device, dtype=model.dtype)
     frames = [x_0.flatten(1)]
     evaluations = torch.zeros(len(x_0), dtype=torch.long, device=model.device)
-    for s in tqdm(line[1:], desc=f"homotopy on {model.name}", leave=False):
-        objective = Objective(model, f_0 + s * (t - f_0), max_evaluations)
-        frames.append(nearest_to(frames[0], objective, frames[-1], goal, scale))
-        evaluations += objective.evaluations
-    path = torch.stack(frames, dim=1).unflatten(2, x_0.shape[1:])
-    return _on_the_way(model, x_0, x_t, path, line, evaluations, watch, steps, residual, max_evaluations)
+
+    def result() -> xr.Dataset:
+        path = torch.stack(frames, dim=1).unflatten(2, x_0.shape[1:])
+        shares = line[: len(frames)]
+        return _on_the_way(model, x_0, x_t, path, shares, evaluations, watch, steps, residual, max_evaluations)
+
+    try:
+        for s in tqdm(line[1:], desc=f"homotopy on {model.name}", leave=False):
+            objective = Objective(model, f_0 + s * (t - f_0), max_evaluations)
+            frames.append(nearest_to(frames[0], objective, frames[-1], goal, scale))
+            evaluations += objective.evaluations
+    except KeyboardInterrupt:
+        if len(frames) == 1:
+            raise
+        words = f"Stopped after {len(frames) - 1} of {steps} steps; the exception's `finished` has them."
+        raise Interrupted(words, result()) from None
+    return result()
 
 
 def homotopy_at(model: VisionModel, path: xr.Dataset, s: float) -> xr.Dataset:

@@ -51,14 +51,20 @@ class ProximalLBFGS:
     gradient balances the data gradient, or after `patience` accepted steps: the balance alone stalls at the kinks of
     ReLU networks.
 
+    Rows take the same operations whatever becomes of them, so that a call waits for nothing on an accelerator.
+
     Parameters
     ----------
     anchor
         x_0, `(P,n)`.
+    memory
+        Secant pairs kept a row.
     start_weight
         First mu, in units of ||grad phi||^2 / (2 phi), which is the curvature of phi along its residual.
     balance
         mu is cut when the projected gradient of the sum falls below this fraction of the proximal gradient.
+    patience
+        Accepted steps after which mu is cut all the same.
     """
 
     def __init__(
@@ -72,79 +78,72 @@ class ProximalLBFGS:
     ) -> None:
         count, size = anchor.shape
         self.anchor, self.start_weight, self.balance, self.patience = anchor, start_weight, balance, patience
-        self.x, self.gradient, self.direction = (anchor.clone() for _ in range(3))
+        self.x, self.gradient, self.direction = anchor.clone(), torch.zeros_like(anchor), torch.zeros_like(anchor)
         self.steps, self.changes = (anchor.new_zeros(count, memory, size) for _ in range(2))
-        self.value, self.mu, self.curvature, self.length = (anchor.new_zeros(count) for _ in range(4))
-        self.since_cut, self.failures = (torch.zeros(count, dtype=torch.long, device=anchor.device) for _ in range(2))
-        self.started = torch.zeros(count, dtype=torch.bool, device=anchor.device)
-
-    def _total(self, rows: torch.Tensor, value: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        return value + self.mu[rows] / 2 * (x - self.anchor[rows]).square().sum(1)
-
-    def _total_gradient(self, rows: torch.Tensor) -> torch.Tensor:
-        return self.gradient[rows] + self.mu[rows, None] * (self.x[rows] - self.anchor[rows])
+        self.value = anchor.new_full((count,), torch.inf)  # until a row has been evaluated
+        self.mu, self.curvature, self.length = (anchor.new_zeros(count) for _ in range(3))
+        self.pairs, self.since_cut, self.failures = anchor.new_zeros(3, count, dtype=torch.long)
 
     def __call__(
         self, rows: torch.Tensor, x: torch.Tensor, value: torch.Tensor, gradient: torch.Tensor
     ) -> torch.Tensor:
         """Next trial points of the problems `rows`; a row comes back unchanged when it can go no further."""
-        before, total = self._total(rows, self.value[rows], self.x[rows]), self._total(rows, value, x)
-        slope = _dot(self._total_gradient(rows), x - self.x[rows])
-        accepted = ~self.started[rows] | (total <= before + ARMIJO * slope)
-        self._shorten(rows[~accepted], (total - before)[~accepted], slope[~accepted])
-        self._accept(rows[accepted], x[accepted], value[accepted], gradient[accepted])
-        trial = (self.x[rows] + self.length[rows, None] * self.direction[rows]).clamp(0, 1)
-        return torch.where((self.failures[rows] > GIVE_UP)[:, None], x, trial)
-
-    def _shorten(self, rows: torch.Tensor, rise: torch.Tensor, slope: torch.Tensor) -> None:
-        """Cut the step to the minimum of the parabola through what is known, within a tenth and a half."""
-        if not len(rows):
-            return
-        self.failures[rows] += 1
+        old, mu, first = self.x[rows], self.mu[rows], self.value[rows].isinf()
+        curvature = gradient.square().sum(1) / (2 * value).clamp_min(TINY)
+        self.curvature[rows] = torch.where(first, curvature, self.curvature[rows])
+        self.mu[rows] = mu = torch.where(first, self.start_weight * curvature, mu)
+        away, new_away = old - self.anchor[rows], x - self.anchor[rows]
+        rise = value - self.value[rows] + mu / 2 * (new_away.square().sum(1) - away.square().sum(1))
+        slope = _dot(self.gradient[rows] + mu[:, None] * away, x - old)
+        accepted = first | (rise <= ARMIJO * slope)
+        failures = torch.where(accepted, 0, self.failures[rows] + 1)
+        stuck = failures == GIVE_UP // 2  # the curvature model is of no use here: forget it
+        self.failures[rows] = failures
+        self._remember(rows, x - old, gradient - self.gradient[rows], accepted & ~first, stuck)
+        for store, new in ((self.x, x), (self.gradient, gradient), (self.value, value)):
+            store[rows] = torch.where(accepted.view(-1, *[1] * (new.ndim - 1)), new, store[rows])
+        self._cut(rows, accepted)
+        # a rejected step is cut to the minimum of the parabola through what is known, within a tenth and a half
         factor = (-slope / (2 * (rise - slope))).nan_to_num(nan=0.1, posinf=0.5, neginf=0.1).clamp(0.1, 0.5)
-        self.length[rows] *= factor
-        stuck = rows[self.failures[rows] == GIVE_UP // 2]
-        if len(stuck):  # the curvature model is of no use here: forget it
-            self.steps[stuck], self.changes[stuck] = 0, 0
-            self._aim(stuck)
+        aim = accepted | stuck
+        self.direction[rows] = torch.where(aim[:, None], self._aim(rows), self.direction[rows])
+        self.length[rows] = torch.where(aim, 1.0, self.length[rows] * factor)
+        trial = (self.x[rows] + self.length[rows, None] * self.direction[rows]).clamp(0, 1)
+        return torch.where((failures > GIVE_UP)[:, None], x, trial)
 
-    def _accept(self, rows: torch.Tensor, x: torch.Tensor, value: torch.Tensor, gradient: torch.Tensor) -> None:
-        if not len(rows):
-            return
-        old = rows[self.started[rows]]
-        if len(old):
-            kept = self.started[rows]
-            for store, new in ((self.steps, x - self.x[rows]), (self.changes, gradient - self.gradient[rows])):
-                store[old] = torch.cat([new[kept][:, None], store[old][:, :-1]], dim=1)
-        self.x[rows], self.value[rows], self.gradient[rows] = x, value, gradient
-        new = rows[~self.started[rows]]
-        self.curvature[new] = self.gradient[new].square().sum(1) / (2 * self.value[new]).clamp_min(TINY)
-        self.mu[new] = self.start_weight * self.curvature[new]
-        self.started[rows] = True
-        self.failures[rows] = 0
-        self.since_cut[rows] += 1
-        self._cut(rows)
-        self._aim(rows)
+    def _total_gradient(self, rows: torch.Tensor) -> torch.Tensor:
+        return self.gradient[rows] + self.mu[rows, None] * (self.x[rows] - self.anchor[rows])
 
-    def _cut(self, rows: torch.Tensor) -> None:
+    def _remember(
+        self, rows: torch.Tensor, step: torch.Tensor, change: torch.Tensor, kept: torch.Tensor, stuck: torch.Tensor
+    ) -> None:
+        """Put the secant pairs that are `kept` in place of the oldest; forget all pairs of rows that are `stuck`."""
+        slot = self.pairs[rows] % self.steps.shape[1]
+        for store, new in ((self.steps, step), (self.changes, change)):
+            store[rows, slot] = torch.where(kept[:, None], new, store[rows, slot])
+        self.pairs[rows] = torch.where(stuck, 0, self.pairs[rows] + kept)
+
+    def _cut(self, rows: torch.Tensor, accepted: torch.Tensor) -> None:
         """Lower mu where its problem is solved well enough, or has had its time."""
-        x = self.x[rows]
+        x, mu, since = self.x[rows], self.mu[rows], self.since_cut[rows] + accepted
         left = ((x - self._total_gradient(rows)).clamp(0, 1) - x).norm(dim=1)
-        pull = self.mu[rows] * (x - self.anchor[rows]).norm(dim=1)
-        cut = rows[(left <= self.balance * pull) | (self.since_cut[rows] > self.patience)]
-        self.mu[cut] /= CUT
-        self.mu[cut] = torch.where(self.mu[cut] < 1e-8 * self.curvature[cut], 0.0, self.mu[cut])
-        self.since_cut[cut] = 0
+        pull = mu * (x - self.anchor[rows]).norm(dim=1)
+        cut = accepted & ((left <= self.balance * pull) | (since > self.patience))
+        less = torch.where(mu / CUT < 1e-8 * self.curvature[rows], 0.0, mu / CUT)
+        self.mu[rows], self.since_cut[rows] = torch.where(cut, less, mu), torch.where(cut, 0, since)
 
-    def _aim(self, rows: torch.Tensor) -> None:
-        """Quasi-Newton direction over the free pixels, and a full step along it."""
+    def _aim(self, rows: torch.Tensor) -> torch.Tensor:
+        """Quasi-Newton directions over the free pixels."""
         x, gradient, mu = self.x[rows], self._total_gradient(rows), self.mu[rows]
         free = ~(((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0)))
         downhill = -gradient * free
-        steps = self.steps[rows] * free[:, None]
-        changes = self.changes[rows] * free[:, None] + mu[:, None, None] * steps
+        memory = self.steps.shape[1]
+        age = torch.arange(memory, device=x.device)
+        newest_first = (self.pairs[rows, None] - 1 - age) % memory
+        known = free[:, None] & (age < self.pairs[rows, None])[:, :, None]
+        steps = self.steps[rows[:, None], newest_first] * known
+        changes = self.changes[rows[:, None], newest_first] * known + mu[:, None, None] * steps
         scale = 1 / (self.curvature[rows] + mu).clamp_min(TINY)
         direction = inverse_hessian_product(downhill, steps, changes, scale)
         usable = _dot(direction, downhill) > 0
-        self.direction[rows] = torch.where(usable[:, None], direction, scale[:, None] * downhill)
-        self.length[rows] = 1.0
+        return torch.where(usable[:, None], direction, scale[:, None] * downhill)

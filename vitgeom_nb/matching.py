@@ -12,7 +12,7 @@ import xarray as xr
 from .batching import in_batches
 from .descent import Adam, Descent, GaussNewton, Goal, GradientDescent, MinimumChange, Objective, Stepper, descend
 from .directions import rms
-from .errors import ArgumentError
+from .errors import ArgumentError, Interrupted
 from .measurement import Stopwatch, Variable, measurement
 from .similarity import psnr, ssim
 from .vision_model import VisionModel
@@ -127,6 +127,8 @@ def match(
         If images are not what the model takes.
     ArgumentError
         If a source equals its target, their numbers differ, the method is unknown, or the goal cannot be met.
+    Interrupted
+        If someone stops it; `finished` then has the best point of each pair until then.
 
     References
     ----------
@@ -150,7 +152,7 @@ def match(
     start, distance = x_0.flatten(1), (f_0 - t).norm(dim=1)
     stepper = _stepper(method, objective, start, lr)
     descent = descend(objective, start, stepper, goal, distance, progress=f"{method} on {model.name}")
-    return measurement(
+    found = measurement(
         _variables(model, x_0, x_t, f_0, t, descent),
         coords={"step": Variable(["step"], range(1, descent.loss.shape[1] + 1), "1", "evaluations")},
         model=model,
@@ -160,6 +162,11 @@ def match(
         max_evaluations=max_evaluations,
         lr=lr,
     )
+    if descent.interrupted:
+        done = int(descent.converged.sum())
+        words = f"Stopped with {done} of {len(x_0)} pairs at the goal; the exception's `finished` has the best of each."
+        raise Interrupted(words, found)
+    return found
 
 
 def _variables(
