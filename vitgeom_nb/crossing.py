@@ -18,28 +18,25 @@ CROSSED, ALREADY_WRONG, NEVER_WRONG = range(3)
 
 
 class Search(NamedTuple):
-    """How travel distances are searched: the grid of epsilon, the last bracket's width, clamping, rows at once."""
+    """How travel distances are searched: the grid of epsilon, halvings of a bracket, clamping, images at once."""
 
     grid: torch.Tensor
-    tolerance: float
+    halvings: int
     clamp: bool
     batch: int
 
     @classmethod
     def make(cls, epsilon_max: float, grid: int, tolerance: float, clamp: bool, batch: int) -> Search:
-        """Checked: `grid` equal steps from 0 to `epsilon_max`."""
+        """Checked: `grid` equal steps from 0 to `epsilon_max`, halved until none is wider than `tolerance`."""
         if not (np.isfinite(epsilon_max) and epsilon_max > 0):
             raise ArgumentError(f"epsilon_max is {epsilon_max}; the search needs a positive, finite end.")
         if grid < 1:
             raise ArgumentError(f"grid is {grid}; the search needs at least one step.")
         if not 0 < tolerance < epsilon_max:
             raise ArgumentError(f"tolerance is {tolerance}; choose one between 0 and epsilon_max = {epsilon_max}.")
-        return cls(torch.arange(grid + 1, dtype=torch.float64) * (epsilon_max / grid), tolerance, clamp, batch)
-
-    @property
-    def halvings(self) -> int:
-        """How often a step of the grid is halved until it is no wider than the tolerance."""
-        return max(0, math.ceil(math.log2(float(self.grid[1]) / self.tolerance) - 1e-9))
+        step = epsilon_max / grid
+        halvings = max(0, math.ceil(math.log2(step / tolerance) - 1e-9))  # rounding shall not add one
+        return cls(torch.arange(grid + 1, dtype=torch.float64) * step, halvings, clamp, batch)
 
 
 class Start(NamedTuple):
