@@ -48,7 +48,7 @@ def match(model: vg.VisionModel, method: str, lr: float | None = None, cap: int 
 
 @cache
 def inverse_curvature(model: vg.VisionModel) -> float:
-    """Median over pairs of ||f - t||^2 / ||J^T (f - t)||^2 at the sources, the unit of the rates of gradient descent."""
+    """The unit of the rates of gradient descent: ||f - t||^2 / ||J^T (f - t)||^2 at the sources, median over pairs."""
     source, target = pairs(model)
     with torch.no_grad():
         t = model.embed(target)

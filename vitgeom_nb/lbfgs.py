@@ -62,7 +62,7 @@ class ProximalLBFGS:
     start_weight
         First mu, in units of ||grad phi||^2 / (2 phi), which is the curvature of phi along its residual.
     balance
-        mu is cut when the projected gradient of the sum falls below this fraction of the proximal gradient.
+        mu is cut when the projected gradient of the sum falls below so many times the proximal gradient.
     patience
         Accepted steps after which mu is cut all the same.
     """
@@ -71,9 +71,9 @@ class ProximalLBFGS:
         self,
         anchor: torch.Tensor,
         *,
-        memory: int = 10,
-        start_weight: float = 0.1,
-        balance: float = 1.0,
+        memory: int = 20,
+        start_weight: float = 0.01,
+        balance: float = 3.0,
         patience: int = 30,
     ) -> None:
         count, size = anchor.shape
