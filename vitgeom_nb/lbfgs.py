@@ -48,8 +48,8 @@ class ProximalLBFGS:
     so they stay right when mu changes. Pixels at a bound that the gradient pushes outward are held.
 
     mu starts at a fraction of the curvature that the first gradient shows, and is cut tenfold when the proximal
-    gradient balances the data gradient, or after `patience` accepted steps: the balance alone stalls at the kinks of
-    ReLU networks.
+    gradient is of the size of the gradient that is left, or after `patience` accepted steps: the balance alone stalls
+    at the kinks of ReLU networks.
 
     Rows take the same operations whatever becomes of them, so that a call waits for nothing on an accelerator.
 
