@@ -138,6 +138,22 @@ def test_neither_batch_size_nor_order_of_images_matters(images):
     np.testing.assert_allclose(parts, whole, rtol=1e-10)
 
 
+def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(images):
+    refused = []
+
+    class Picky(torch.nn.Module):
+        def forward(self, x):
+            if len(x) > 5:
+                refused.append(len(x))
+                raise torch.OutOfMemoryError("no room")
+            return net(x)
+
+    net = smooth_net()
+    whole, small = (vg.direction_change(wrapped(n), images, directions=2, steps=6) for n in (net.double(), Picky()))
+    np.testing.assert_allclose(small["angle"], whole["angle"], rtol=1e-9)
+    assert refused[0] == 3 * 2 * 7
+
+
 def test_rotating_and_scaling_the_embedding_changes_no_angle(images):
     rotation = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(0)).double())[0]
     net = smooth_net()
@@ -200,3 +216,25 @@ def test_bad_input_is_one_clear_sentence(images):
         vg.curvature(model, images, directions=0)
     with pytest.raises(ImageError, match=r"\[0, 1\]"):
         vg.direction_change(model, images + 1)
+
+
+def test_an_interrupted_direction_change_keeps_its_finished_lines() -> None:
+    model, calls = vg.load("vit"), []
+
+    def stop() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    settings = {"directions": 4, "steps": 5, "batch": 12}  # two lines at a time
+    whole = vg.direction_change(model, x, **settings).angle.values.reshape(8, 4)
+    with pytest.raises(vg.errors.Interrupted, match="4 of 8 lines") as stopped:
+        vg.direction_change(model.watched(stop), x, **settings)
+    kept = stopped.value.finished.angle.values.reshape(8, 4)
+    np.testing.assert_array_equal(kept[:4], whole[:4])
+    assert np.isnan(kept[4:]).all()
+    calls[:] = [1, 1]
+    with pytest.raises(KeyboardInterrupt) as plain:
+        vg.direction_change(model.watched(stop), x, **settings)
+    assert not isinstance(plain.value, vg.errors.Interrupted)

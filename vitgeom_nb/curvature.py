@@ -10,7 +10,7 @@ import xarray as xr
 
 from .batching import in_batches
 from .derivatives import all_derivatives
-from .errors import ArgumentError
+from .errors import ArgumentError, Interrupted
 from .lines import Lines, embeddings_along, turning_angle
 from .measurement import Stopwatch, Variable, measurement
 from .vision_model import VisionModel
@@ -69,6 +69,8 @@ def direction_change(
         If there are fewer than two steps, no directions, or `epsilon` is not positive.
     ImageError
         If the images are not what the model takes.
+    Interrupted
+        If someone stops it after the first lines; `finished` then has NaN for the others.
 
     References
     ----------
@@ -97,7 +99,15 @@ def direction_change(
         length = moves.norm(dim=-1).median(dim=1, keepdim=True).values
         return torch.cat([turning_angle(moves[:, 1:], moves[:, :-1]), length], dim=1)
 
-    found = in_batches(angles, *lines.each(), size=max(1, batch // (steps + 1)), progress="direction change")
+    each = lines.each()
+    found = torch.full((len(each[0]), steps), torch.nan, device=model.device, dtype=model.dtype)
+    stopped = False
+    try:
+        in_batches(angles, *each, size=max(1, batch // (steps + 1)), progress="direction change", out=found)
+    except KeyboardInterrupt:
+        stopped = True
+        if bool(found[0].isnan().all()):
+            raise
     angle, length = found.unflatten(0, lines.shape).split([steps - 1, 1], dim=-1)
     floor = rounding(model, lines, distances[:FLOOR_POINTS], batch)[:, None] / length[..., 0]
     result = measurement(
@@ -120,6 +130,9 @@ def direction_change(
         step_size=epsilon / steps,
     )
     result.attrs["precision"] = verdict_on_precision(floor, angle, result.attrs["dtype"])
+    if stopped:
+        done = int((~length.isnan()).sum())
+        raise Interrupted(f"Stopped after {done} of {len(found)} lines; the exception's `finished` has them.", result)
     return result
 
 
