@@ -12,7 +12,7 @@ import vitgeom_nb as vg
 from vitgeom_nb.boundary import depart
 from vitgeom_nb.crossing import Search, travel
 
-from .tiny_networks import N, linear, pixels, random_network
+from .tiny_networks import N, linear, pixels, random_network, wrapped
 
 TO_HOST = {"cpu", "tolist", "item", "numpy", "__bool__", "__float__", "__int__", "__index__"}
 
@@ -88,6 +88,23 @@ def test_the_march_looks_ahead_where_few_images_are_left_and_wastes_little():
         assert (way.evaluations <= needed + (steps / 4).ceil()).all()
         if batch == 1:
             assert way.evaluations.tolist() == needed.tolist()
+
+
+def test_a_batch_that_does_not_fit_is_halved_once_and_nothing_is_lost():
+    network, x = random_network(), pixels(30)
+    labels, tried = vg.own_labels(network, x), []
+
+    def picky(module, x):
+        tried.append(len(x))
+        if len(x) > 8 and not x.requires_grad:
+            raise torch.OutOfMemoryError("no room")
+        return module(x)
+
+    model = wrapped(network.module, logits=picky)
+    way, plain = (vg.travel_distance(m, x, labels, epsilon_max=0.5, batch=30) for m in (model, network))
+    assert [size for size in tried if size > 8] == [30, 30, 15]  # with its gradient, then twice until it fits
+    for key in ("epsilon", "outcome", "label_reached"):
+        np.testing.assert_array_equal(way[key], plain[key])
 
 
 def test_evaluations_of_the_three_outcomes():

@@ -133,6 +133,23 @@ def test_constants_are_forward_passes_in_full_batches(bent, pixels):
     assert sizes == [3, 128, 128, 3 * 30 * 3 - 256]
 
 
+def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(bent, pixels):
+    refused = []
+
+    def embed(module, x):
+        if len(x) > 5:
+            refused.append(len(x))
+            raise torch.OutOfMemoryError("no room")
+        return module(x)
+
+    model = wrap_raw(bent.module, 4, dtype=torch.float64, embed=embed)
+    kinds = ("random", "top")
+    small, whole = (vg.lldlc(m, pixels, kinds, radii=RADII, count=8) for m in (model, bent))
+    np.testing.assert_allclose(small.lldlc, whole.lldlc, rtol=1e-10)
+    np.testing.assert_allclose(small.slope, whole.slope, rtol=1e-10)
+    assert refused[0] == 3 * 8 * 3
+
+
 def test_ratios_only_where_both_kinds_are_there(affine, pixels):
     result = vg.lldlc(affine, pixels, ("top",), radii=RADII)
     assert "predicted_ratio" in result

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .batching import in_batches
+from .batching import each_batch
 from .errors import ArgumentError
 from .progress import tqdm
 from .vision_model import VisionModel
@@ -78,13 +78,17 @@ def travel(model: VisionModel, start: Start, labels: torch.Tensor, search: Searc
     bisection. Logits of another batch may differ by rounding, so a label can too, where two classes meet.
     """
     device = start.point.device
-    labels, grid = labels.to(device), search.grid.to(device)
+    labels, grid, batch = labels.to(device), search.grid.to(device), search.batch
 
     def label_at(which: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
         def label(at: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
             return model.logits(moved(start.point[at], start.direction[at], size, search.clamp)).argmax(1)
 
-        return in_batches(label, which, epsilon, size=search.batch)
+        nonlocal batch
+        parts = list(each_batch(label, which, epsilon, size=batch))
+        if len(parts) > 1:
+            batch = len(parts[-2])  # what did fit; the last part is what was left over
+        return torch.cat(parts)
 
     outcome = torch.where(start.seen == labels, NEVER_WRONG, ALREADY_WRONG)
     reached, evaluations = start.seen.clone(), torch.ones_like(outcome)
@@ -92,7 +96,7 @@ def travel(model: VisionModel, start: Start, labels: torch.Tensor, search: Searc
     marching, done = (outcome == NEVER_WRONG).nonzero()[:, 0], 0
     with tqdm(total=steps, desc=title, leave=False) as bar:
         while len(marching) and done < steps:
-            ahead = max(1, min(search.batch // len(marching), done // 4, steps - done))
+            ahead = max(1, min(batch // len(marching), done // 4, steps - done))
             points = grid[done + 1 : done + 1 + ahead].repeat(len(marching))
             found = label_at(marching.repeat_interleave(ahead), points).view(-1, ahead)
             wrong = found != labels[marching, None]
