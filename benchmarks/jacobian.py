@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb.derivatives import all_derivatives
+from vitgeom_nb.derivatives import batched_reverse_mode
 from vitgeom_nb.jacobian import chunk_that_fits, jacobian_rows, reduction_error
 
 from .floor import multiply, passes
@@ -50,7 +50,7 @@ def jacrev(model: vg.VisionModel, x: torch.Tensor, chunk: int, unfused: bool) ->
     def run() -> torch.Tensor:
         if not unfused:
             return torch.func.jacrev(some, chunk_size=chunk)(x)
-        with all_derivatives():
+        with batched_reverse_mode():
             return torch.func.jacrev(some, chunk_size=chunk)(x)
 
     return run

@@ -108,12 +108,20 @@ def _batch_norm(
     return x * scale.view(shape) + shift.view(shape)
 
 
-_WRITTEN_OUT = {F.layer_norm: _layer_norm, F.adaptive_avg_pool1d: _mean_pool}
-_LINEAR = {torch.conv2d: _conv2d, F.batch_norm: _batch_norm}
+_BATCHED = {F.adaptive_avg_pool1d: _mean_pool}
+_WRITTEN_OUT = _BATCHED | {F.layer_norm: _layer_norm}
+_LINEAR = _WRITTEN_OUT | {torch.conv2d: _conv2d, F.batch_norm: _batch_norm}
 
 
 @contextlib.contextmanager
-def all_derivatives(cheap_transposes: bool = False) -> Iterator[None]:
+def _elementary(table: Mapping[Any, Any]) -> Iterator[None]:
+    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH), _Elementary(table):
+        # torch's own forward-mode rules still use what torch deprecates
+        warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
+        yield
+
+
+def all_derivatives(cheap_transposes: bool = False) -> contextlib.AbstractContextManager[None]:
     """Make forward mode, vmap and second derivatives right on every family inside the block.
 
     Attention runs unfused (the fused kernels have no forward mode and no double backward). Layer norm is written out,
@@ -123,8 +131,12 @@ def all_derivatives(cheap_transposes: bool = False) -> Iterator[None]:
     With `cheap_transposes`, convolutions and batch norms can be differentiated twice, in reverse mode alone, for the
     cost of a pass each time.
     """
-    table = _WRITTEN_OUT | _LINEAR if cheap_transposes else _WRITTEN_OUT
-    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH), _Elementary(table):
-        # torch's own forward-mode rules still use what torch deprecates
-        warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
-        yield
+    return _elementary(_LINEAR if cheap_transposes else _WRITTEN_OUT)
+
+
+def batched_reverse_mode() -> contextlib.AbstractContextManager[None]:
+    """What first derivatives in reverse mode under vmap need: unfused attention and pooling, with torch's layer norm.
+
+    That is a sixth faster on transformers than `all_derivatives`.
+    """
+    return _elementary(_BATCHED)

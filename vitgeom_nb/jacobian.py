@@ -14,7 +14,7 @@ import torch
 import xarray as xr
 
 from .batching import each_batch, free_memory
-from .derivatives import all_derivatives
+from .derivatives import all_derivatives, batched_reverse_mode
 from .directions import generator
 from .errors import ArgumentError, Interrupted, ModelError
 from .measurement import Stopwatch, Variable, measurement
@@ -32,7 +32,7 @@ def jvp(model: VisionModel, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
 
 def vjp(model: VisionModel, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """J^T u by reverse mode, image by image: `x` is `(B,3,H,W)`, `u` is `(B,D)`, the result is `(B,3,H,W)`."""
-    with all_derivatives(), torch.enable_grad():
+    with torch.enable_grad():
         leaf = x.detach().requires_grad_()
         return torch.autograd.grad(model.embed(leaf), leaf, u)[0]
 
@@ -89,12 +89,12 @@ def jacobian_blocks(
         cotangents = torch.eye(model.dim, device=model.device, dtype=model.dtype)
     size = chunk_that_fits(model) if chunk is None else chunk
     if precision is None:
-        with all_derivatives():
+        with batched_reverse_mode():
             pullback = torch.func.vjp(model.embed, x)[1]
             rows = torch.func.vmap(lambda u: pullback(u[None])[0].flatten())
             batches = each_batch(rows, cotangents, size=size, progress=progress)
         while True:
-            with all_derivatives():  # entered anew for each chunk: between two, the caller runs as it likes
+            with batched_reverse_mode():  # entered anew for each chunk: between two, the caller runs as it likes
                 block = next(batches, None)
             if block is None:
                 return
