@@ -31,6 +31,25 @@ def test_two_loop_recursion_is_the_bfgs_inverse() -> None:
     np.testing.assert_allclose(out[0], inverse @ vector[0].numpy(), rtol=1e-10)
 
 
+def test_pairs_in_any_order_with_mu_added() -> None:
+    """Against the plain recursion on the pairs themselves, s and y + mu s, newest first."""
+    hessian, _ = quadratic(3, 6)
+    draw = torch.Generator().manual_seed(4)
+    steps = torch.randn(2, 4, 6, generator=draw, dtype=torch.float64)
+    changes, vector = steps @ hessian, torch.randn(2, 6, generator=draw, dtype=torch.float64)
+    scale, mu = torch.ones(2, dtype=torch.float64), torch.tensor([0.3, 2.0], dtype=torch.float64)
+    plain = inverse_hessian_product(vector, steps, changes + mu[:, None, None] * steps, scale)
+    order = torch.tensor([[2, 0, 3, 1], [1, 2, 3, 0]])
+    stored_at = order[:, :, None].expand_as(steps)
+    stored = [torch.zeros_like(steps).scatter(1, stored_at, pairs) for pairs in (steps, changes)]
+    out = inverse_hessian_product(vector, *stored, scale, mu, order)
+    np.testing.assert_allclose(out, plain, rtol=1e-10)
+    known = torch.tensor([[True, True, False, False]] * 2)
+    out = inverse_hessian_product(vector, *stored, scale, mu, order, known)
+    two = inverse_hessian_product(vector, steps[:, :2], (changes + mu[:, None, None] * steps)[:, :2], scale)
+    np.testing.assert_allclose(out, two, rtol=1e-10)
+
+
 def test_pairs_without_positive_curvature_are_left_out() -> None:
     hessian, _ = quadratic(0, 6)
     steps = torch.randn(1, 3, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64)

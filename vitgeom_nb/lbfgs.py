@@ -15,29 +15,50 @@ def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def inverse_hessian_product(
-    vector: torch.Tensor, steps: torch.Tensor, changes: torch.Tensor, scale: torch.Tensor
+    vector: torch.Tensor,
+    steps: torch.Tensor,
+    changes: torch.Tensor,
+    scale: torch.Tensor,
+    mu: torch.Tensor | float = 0.0,
+    newest_first: torch.Tensor | None = None,
+    known: torch.Tensor | bool = True,
 ) -> torch.Tensor:
-    """The L-BFGS two-loop recursion, row by row.
+    r"""The L-BFGS two-loop recursion, row by row, for secant pairs s and y + mu s.
 
-    `vector` is `(R,n)`; `steps` and `changes` are the secant pairs `(R,m,n)`, newest first. Pairs without positive
-    curvature are left out. `scale` `(R,)` is the inverse curvature where no pair says better.
+    `vector` is `(R,n)`; `steps` s and `changes` y are `(R,m,n)`, newest first or in the order that `newest_first`
+    `(R,m)` gives. `known` `(R,m)` says which count, newest first; pairs without positive curvature are left out.
+    `scale` `(R,)` is the inverse curvature where no pair says better.
+    The recursion runs on inner products alone, for long vectors are slow to read:
+
+    .. math:: H v = \gamma \bigl(v - \textstyle\sum_i \alpha_i y_i\bigr) + \sum_i (\alpha_i - \beta_i)\, s_i
     """
-    curvature = _dot(steps, changes)
-    valid = curvature > 1e-10 * (steps.norm(dim=-1) * changes.norm(dim=-1)).clamp_min(TINY)
+    mu = torch.as_tensor(mu, device=vector.device, dtype=vector.dtype).expand(len(vector))[:, None]
+    ss, sy, yy = (a @ b.mT for a, b in ((steps, steps), (steps, changes), (changes, changes)))
+    sv, yv = ((pairs @ vector[:, :, None])[:, :, 0] for pairs in (steps, changes))
+    if newest_first is not None:
+        rows, columns = newest_first[:, :, None].expand_as(ss), newest_first[:, None].expand_as(ss)
+        ss, sy, yy = (product.gather(1, rows).gather(2, columns) for product in (ss, sy, yy))
+        sv, yv = sv.gather(1, newest_first), yv.gather(1, newest_first)
+    wide = mu[:, :, None]
+    yy, sy, yv = yy + wide * (sy + sy.mT) + wide.square() * ss, sy + wide * ss, yv + mu * sv
+    curvature, square = sy.diagonal(dim1=1, dim2=2), yy.diagonal(dim1=1, dim2=2).clamp_min(TINY)
+    enough = 1e-10 * (ss.diagonal(dim1=1, dim2=2) * square).sqrt().clamp_min(TINY)
+    valid = (curvature > enough) & known
     rho = torch.where(valid, 1 / torch.where(valid, curvature, 1.0), 0.0)
-    alphas = []
-    for i in range(steps.shape[1]):
-        alpha = rho[:, i] * _dot(steps[:, i], vector)
-        vector = vector - alpha[:, None] * changes[:, i]
-        alphas.append(alpha)
-    for i in reversed(range(steps.shape[1])):  # the newest valid pair sets the scale
-        newest = curvature[:, i] / changes[:, i].square().sum(-1).clamp_min(TINY)
-        scale = torch.where(valid[:, i], newest, scale)
-    vector = scale[:, None] * vector
-    for i in reversed(range(steps.shape[1])):
-        beta = rho[:, i] * _dot(changes[:, i], vector)
-        vector = vector + (alphas[i] - beta)[:, None] * steps[:, i]
-    return vector
+    alpha, left = torch.zeros_like(rho), torch.zeros_like(rho)
+    for i in range(rho.shape[1]):
+        alpha[:, i] = rho[:, i] * (sv[:, i] - _dot(sy[:, i], alpha))
+    for i in reversed(range(rho.shape[1])):  # the newest valid pair sets the scale
+        scale = torch.where(valid[:, i], curvature[:, i] / square[:, i], scale)
+    pulled = scale[:, None] * (yv - (yy @ alpha[:, :, None])[:, :, 0])
+    for i in reversed(range(rho.shape[1])):
+        left[:, i] = torch.where(valid[:, i], alpha[:, i] - rho[:, i] * (pulled[:, i] + _dot(sy[:, :, i], left)), 0.0)
+    across = scale[:, None] * alpha
+    along = left - mu * across
+    if newest_first is not None:
+        along, across = (torch.zeros_like(part).scatter(1, newest_first, part) for part in (along, across))
+    combined = along[:, None] @ steps - across[:, None] @ changes
+    return scale[:, None] * vector + combined[:, 0]
 
 
 class ProximalLBFGS:
@@ -140,10 +161,9 @@ class ProximalLBFGS:
         memory = self.steps.shape[1]
         age = torch.arange(memory, device=x.device)
         newest_first = (self.pairs[rows, None] - 1 - age) % memory
-        known = free[:, None] & (age < self.pairs[rows, None])[:, :, None]
-        steps = self.steps[rows[:, None], newest_first] * known
-        changes = self.changes[rows[:, None], newest_first] * known + mu[:, None, None] * steps
+        steps, changes = (store.index_select(0, rows).mul_(free[:, None]) for store in (self.steps, self.changes))
         scale = 1 / (self.curvature[rows] + mu).clamp_min(TINY)
-        direction = inverse_hessian_product(downhill, steps, changes, scale)
+        known = age < self.pairs[rows, None]
+        direction = inverse_hessian_product(downhill, steps, changes, scale, mu, newest_first, known)
         usable = _dot(direction, downhill) > 0
         return torch.where(usable[:, None], direction, scale[:, None] * downhill)
