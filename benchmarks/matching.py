@@ -55,7 +55,7 @@ def inverse_curvature(model: vg.VisionModel) -> float:
     x = source.clone().requires_grad_()
     error = model.embed(x) - t
     (gradient,) = torch.autograd.grad(error.square().sum() / 2, x)
-    return float((error.square().sum(1) / gradient.flatten(1).square().sum(1)).median())
+    return float((error.detach().square().sum(1) / gradient.flatten(1).square().sum(1)).median())
 
 
 @cache
