@@ -42,6 +42,11 @@ def gram_matrix(J: torch.Tensor) -> torch.Tensor:
     return gram.triu() + gram.triu(1).T
 
 
+def row_sums(J: torch.Tensor) -> torch.Tensor:
+    """Sums of the rows `(D,)` in float64, a part of the columns at a time: `sum(dtype=...)` copies all of them."""
+    return torch.stack([part.sum(1, dtype=torch.float64) for part in J.split(COLUMNS, dim=1)]).sum(0)
+
+
 def spectrum(J: torch.Tensor, tolerance: float = TOLERANCE) -> Spectrum:
     r"""Singular values and left vectors of J `(D,n)` from `J J^T`, accumulated in float64.
 
@@ -49,7 +54,7 @@ def spectrum(J: torch.Tensor, tolerance: float = TOLERANCE) -> Spectrum:
     rounding of a float32 J; what lies under `tolerance * s_1` is called null. The cost is half a D x n x D product and
     a D x D eigenproblem, whatever n. Signs, which are free, make the entries of each right vector sum to above zero.
     """
-    return from_gram(gram_matrix(J), J.sum(1, dtype=torch.float64), min(J.shape), tolerance)
+    return from_gram(gram_matrix(J), row_sums(J), min(J.shape), tolerance)
 
 
 def from_gram(gram: torch.Tensor, sums: torch.Tensor, count: int, tolerance: float = TOLERANCE) -> Spectrum:
@@ -113,7 +118,7 @@ def tiled_gram(rows: Rows, count: int, held: int) -> tuple[torch.Tensor, torch.T
         if not first:
             gram, sums = (tile.new_zeros(shape, dtype=torch.float64) for shape in ((count, count), (count,)))
         last = first + len(tile)
-        gram[first:last, first:last], sums[first:last] = gram_matrix(tile), tile.sum(1, dtype=torch.float64)
+        gram[first:last, first:last], sums[first:last] = gram_matrix(tile), row_sums(tile)
         for group in groups:
             here = slice(last, last + len(group))
             for a, b in zip(tile.split(COLUMNS, dim=1), group.split(COLUMNS, dim=1), strict=True):
