@@ -92,6 +92,21 @@ def test_a_finished_training_can_be_made_longer(tiny, tmp_path):
         train.train("vit", recipe(2), tmp_path / "grown", CPU)
 
 
+def test_a_further_cycle_starts_from_the_weights_that_ship(tiny, tmp_path):
+    pixels, _ = tiny
+    further = Recipe(epochs=24, before=20, batch=8, warmup_steps=2)
+    run = train.Run("resnet", further, len(pixels), tmp_path, CPU)
+    state, shipped = run.module.state_dict(), zoo.weights("resnet")
+    assert all(torch.equal(state[key], shipped[key]) for key in shipped)
+    first, last = further.first(len(pixels)), further.steps(len(pixels))
+    assert run.step == first == 20 * len(pixels) // 8
+    # the rates are those of a training of four epochs
+    short = Recipe(epochs=4, batch=8, warmup_steps=2)
+    rates = [further.rate(step, len(pixels)) for step in range(first, last)]
+    assert rates == [short.rate(step, len(pixels)) for step in range(last - first)]
+    assert further.constant_steps(len(pixels)) == first + short.constant_steps(len(pixels))
+
+
 def test_training_learns(tiny, tmp_path):
     pixels, labels = tiny
     run = train.Run("vit", recipe(200, learning_rate=0.02), len(pixels), tmp_path, CPU)
@@ -195,3 +210,22 @@ def test_shipped_files_describe_each_other(tiny, tmp_path, monkeypatch):
     assert card["top1"] == float((logits.argmax(1) == labels).double().mean())
     assert [row["epoch"] for row in card["history"]] == [0, 1, 2, 4]
     assert card["history"][-1]["top1"] == card["top1"]
+    assert [cycle["epochs"] for cycle in card["cycles"]] == [4]
+
+    # a further cycle from these weights
+    monkeypatch.setattr(train, "weights", lambda name: state)
+    train.train("vit", recipe(6, before=4), tmp_path / "work", CPU)
+    with pytest.raises(ArgumentError, match="do not ship any more"):
+        ship.ship("vit", tmp_path / "work", tmp_path / "zoo", "a test")
+    monkeypatch.setattr(ship, "shipped", lambda name: card)
+    longer = ship.ship("vit", tmp_path / "work", tmp_path / "zoo", "another test")
+    assert [row["epoch"] for row in longer["history"]] == [0, 1, 2, 4, 6]
+    assert longer["history"][:4] == card["history"]
+    assert [cycle["epochs"] for cycle in longer["cycles"]] == [4, 6]
+    assert longer["cycles"][0] == card["cycles"][0]
+    assert longer["cycles"][1]["hardware"] == longer["hardware"] == "another test"
+
+
+def test_nothing_is_shipped_before_a_training_has_finished(tmp_path):
+    with pytest.raises(ArgumentError, match="no finished training"):
+        ship.ship("vit", tmp_path, tmp_path / "zoo", "a test")

@@ -21,10 +21,12 @@ from ..calibration import reliability
 from ..curvature import direction_change
 from ..data import class_names, labelled, samples
 from ..datasets import KNOWN
+from ..errors import ArgumentError
 from ..images import Images
 from ..models import embedded
 from ..progress import tqdm
 from ..vision_model import VisionModel
+from ..zoo import card as shipped
 from ..zoo import zoo_file
 from .architectures import ARCHITECTURES, FAMILIES, SIZE
 from .train import DATA, default_work
@@ -86,22 +88,45 @@ def _shape(model: VisionModel, images: Images) -> dict[str, float]:
     }
 
 
+def _longest(work: Path) -> tuple[Path, dict[str, Any]]:
+    """The folder of the longest finished training of a network, and its recipe."""
+    found = {path.parent: torch.load(path, weights_only=True)["recipe"] for path in work.rglob("recipe.pt")}
+    if not found:
+        raise ArgumentError(f"There is no finished training in {work}; `python -m vitgeom_nb.zoo.train` makes one.")
+    return max(found.items(), key=lambda item: item[1]["epochs"])
+
+
 def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
-    """Write `<name>.safetensors`, `<name>.json` and `<name>.predictions.npz`; returns the card."""
-    folder = work / name
-    finished = torch.load(folder / "recipe.pt", weights_only=True)
-    recipe = finished["recipe"]
+    """Write `<name>.safetensors`, `<name>.json` and `<name>.predictions.npz`; returns the card.
+
+    A training that started from shipped weights takes over what their card says of the cycles before.
+    """
+    folder, recipe = _longest(work / name)
+    earlier = shipped(name) if recipe["before"] else {}
+    if recipe["before"] != earlier.get("epochs", 0):
+        raise ArgumentError(
+            f"{folder} started from weights of {recipe['before']:g} epochs, which do not ship any more."
+        )
     valid = labelled(DATA, "valid")
     state = torch.load(folder / "weights-final.pt", weights_only=True)
     state = {k: v.contiguous() for k, v in halved(name, state, valid[:256]).items()}
     model = embedded(name, {k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     logits, shown = evaluate(model, valid), HISTORY["top1_images"]
-    rows = [*history(name, folder, valid[:shown]), {"epoch": recipe["epochs"], **_shape(model, valid[:shown])}]
+    rows = [*earlier.get("history", []), *history(name, folder, valid[:shown])]
+    rows.append({"epoch": recipe["epochs"], **_shape(model, valid[:shown])})
     scores = reliability(logits.half().float(), valid.labels)
     # nothing is written before everything is known: weights without their card do not load
     into.mkdir(parents=True, exist_ok=True)
     save_file(state, into / f"{name}.safetensors")
     np.savez_compressed(into / f"{name}.predictions.npz", logits=logits.half().numpy(), labels=valid.labels.short())
+    made = {
+        "epochs": recipe["epochs"],
+        "hardware": hardware,
+        "torch": str(torch.__version__),
+        "date": datetime.date.today().isoformat(),
+        "sha256": hashlib.sha256((into / f"{name}.safetensors").read_bytes()).hexdigest(),
+    }
+    before = [{key: earlier[key] for key in made}] if earlier else []
     card = {
         "name": name,
         "family": FAMILIES[name],
@@ -111,17 +136,14 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
         "input_size": SIZE,
         "data": "Tiny-ImageNet, 100,000 training images",
         "licence": f"weights as this package; data: {KNOWN[DATA].licence}",
-        "epochs": recipe["epochs"],
         "seed": recipe["seed"],
         "recipe": recipe,
         "top1": float((logits.argmax(1) == valid.labels).double().mean()),
         "ece": float(scores["ece"]),
         "signed_ece": float(scores["sece"]),
         "precision": str(next(v.dtype for v in state.values() if v.is_floating_point())).removeprefix("torch."),
-        "hardware": hardware,
-        "torch": str(torch.__version__),
-        "date": datetime.date.today().isoformat(),
-        "sha256": hashlib.sha256((into / f"{name}.safetensors").read_bytes()).hexdigest(),
+        **made,
+        "cycles": [*earlier.get("cycles", before), made],
         "history": rows,
         "history_settings": HISTORY,
         "classes": class_names(DATA),

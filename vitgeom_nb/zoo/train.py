@@ -2,10 +2,12 @@
 
 The learning rate warms up, stays constant, and falls to zero over the last quarter of the epochs. Before that
 last quarter images are shown at 32 or 48 pixels, drawn per batch; in it, at 64. A finished run can be made longer:
-it goes on from the end of its constant phase. Everything random follows from the seed and the step alone.
+it goes on from the end of its constant phase where its checkpoint is at hand, and with `--longer` from the weights
+that ship, as a second cycle of the same shape. Everything random follows from the seed and the step alone.
 
     python -m vitgeom_nb.zoo.train --epochs 100            # all four
     python -m vitgeom_nb.zoo.train vit --epochs 24 --work runs
+    python -m vitgeom_nb.zoo.train vit --epochs 40 --longer  # the shipped weights had fewer
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import torch.nn.functional as F
 from ..data import decoded
 from ..errors import ArgumentError
 from ..progress import tqdm
+from . import card, weights
 from .architectures import ARCHITECTURES, MEAN, SIZE, STD
 
 DATA = "tiny-imagenet"
@@ -29,9 +32,13 @@ DATA = "tiny-imagenet"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What every network is trained with; only `epochs` differs between a long and a short run."""
+    """What every network is trained with; only `epochs` differs between a long and a short run.
+
+    `before` counts the epochs behind the weights that it starts from, `epochs` those and its own.
+    """
 
     epochs: float = 100
+    before: float = 0
     batch: int = 128
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
@@ -47,13 +54,19 @@ class Recipe:
     def steps(self, images: int) -> int:
         return int(self.epochs * images / self.batch)
 
+    def first(self, images: int) -> int:
+        """The step at which this cycle starts."""
+        return int(self.before * images / self.batch)
+
     def constant_steps(self, images: int) -> int:
-        return int(self.steps(images) * (1 - self.cooldown))
+        first = self.first(images)
+        return first + int((self.steps(images) - first) * (1 - self.cooldown))
 
     def rate(self, step: int, images: int) -> float:
         """Learning rate at a step: linear warm-up, constant, linear to zero."""
-        last, flat = self.steps(images), self.constant_steps(images)
-        return self.learning_rate * min(1.0, (step + 1) / self.warmup_steps, (last - step) / max(1, last - flat))
+        first, flat, last = self.first(images), self.constant_steps(images), self.steps(images)
+        up, down = (step + 1 - first) / self.warmup_steps, (last - step) / max(1, last - flat)
+        return self.learning_rate * min(1.0, up, down)
 
 
 def default_work() -> Path:
@@ -98,6 +111,8 @@ class Run:
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
             self.module = ARCHITECTURES[name](dynamic=True)
+        if recipe.before:
+            self.module.load_state_dict(weights(name))
         self.module.to(device, memory_format=torch.channels_last).train()
         decayed = [p for n, p in self.module.named_parameters() if p.ndim >= 2 and "token" not in n and "pos" not in n]
         ids = {id(p) for p in decayed}
@@ -108,7 +123,7 @@ class Run:
             betas=recipe.betas,
             fused=True,
         )
-        self.step = 0
+        self.step = recipe.first(images)
         self._resume()
 
     def _paths(self) -> tuple[Path, Path]:
@@ -176,8 +191,9 @@ def train(name: str, recipe: Recipe, work: Path, device: torch.device, every: in
     """Train one network to the end, from its last checkpoint if there is one; a stop loses `every` steps at most."""
     pixels, labels = decoded(DATA, "train")
     count = len(pixels)
-    run = Run(name, recipe, count, work / name, device)
-    keep = {int(e * count / recipe.batch): e for e in snapshot_epochs(recipe.epochs)}
+    folder = work / name / f"after-{recipe.before:g}" if recipe.before else work / name
+    run = Run(name, recipe, count, folder, device)
+    keep = {int(e * count / recipe.batch): e for e in snapshot_epochs(recipe.epochs) if not e or e > recipe.before}
     last = recipe.steps(count)
     with tqdm(total=last, initial=run.step, desc=name, mininterval=10) as bar:
         while run.step < last:
@@ -189,18 +205,22 @@ def train(name: str, recipe: Recipe, work: Path, device: torch.device, every: in
                 bar.set_postfix(loss=f"{loss.item():.3f}")
                 run.save()
     run.snapshot("final")
-    _save({"recipe": asdict(recipe), "images": count}, work / name / "recipe.pt")
+    _save({"recipe": asdict(recipe), "images": count}, folder / "recipe.pt")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the embedded models.")
     parser.add_argument("names", nargs="*", default=list(ARCHITECTURES), help="networks; all four unless named")
     parser.add_argument("--epochs", type=float, default=Recipe.epochs)
+    parser.add_argument("--longer", action="store_true", help="start a further cycle from the weights that ship")
     parser.add_argument("--work", type=Path, default=default_work(), help="folder of the checkpoints")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     for name in options.names:
-        train(name, Recipe(epochs=options.epochs), options.work, torch.device(options.device))
+        before = card(name)["epochs"] if options.longer else 0
+        if options.epochs <= before:
+            parser.error(f"{name} ships with {before:g} epochs; a longer training needs more, not {options.epochs:g}.")
+        train(name, Recipe(epochs=options.epochs, before=before), options.work, torch.device(options.device))
 
 
 if __name__ == "__main__":
