@@ -6,7 +6,7 @@ import torch
 
 import vitgeom_nb as vg
 from vitgeom_nb import errors
-from vitgeom_nb.jacobian import jacobian_matrix, jacobian_rows, jvp, vjp
+from vitgeom_nb.jacobian import jacobian_rows, jvp, vjp
 from vitgeom_nb.spectrum import project_null, right_vectors, spectrum
 
 N = 48
@@ -56,7 +56,7 @@ def test_normalisation_is_inside_the_jacobian():
     weight = matrix(5)
     model = wrapped(torch.nn.Flatten(), torch.nn.Linear(N, 5), std=0.5)
     model.module[1].weight.data = weight
-    np.testing.assert_allclose(jacobian_matrix(model, images(1)[0]), 2 * weight, rtol=1e-6)
+    np.testing.assert_allclose(jacobian_rows(model, images(1)[0]), 2 * weight, rtol=1e-6)
 
 
 def test_a_two_layer_relu_network_by_hand():
@@ -68,7 +68,7 @@ def test_a_two_layer_relu_network_by_hand():
     active = (x.flatten() @ first.double().T + net[1].bias.double() > 0).double()
     assert 0 < active.sum() < 9
     by_hand = second.double() @ torch.diag(active) @ first.double()
-    np.testing.assert_allclose(jacobian_matrix(model, x[0]), by_hand.detach(), atol=1e-13)
+    np.testing.assert_allclose(jacobian_rows(model, x[0]), by_hand.detach(), atol=1e-13)
     assert int(vg.singular_spectrum(model, x).numerical_rank[0]) == min(4, int(active.sum()))
 
 
@@ -97,23 +97,23 @@ def test_products_agree_with_the_matrix():
     v = torch.randn(x.shape, generator=generator, dtype=torch.float64)
     u = torch.randn(2, 7, generator=generator, dtype=torch.float64)
     for i in range(2):
-        J = jacobian_matrix(model, x[i])
+        J = jacobian_rows(model, x[i])
         np.testing.assert_allclose(jvp(model, x, v)[i], J @ v[i].flatten(), atol=1e-13)
         np.testing.assert_allclose(vjp(model, x, u)[i].flatten(), J.T @ u[i], atol=1e-13)
 
 
 def test_chunks_and_batches_change_nothing():
     model, x = smooth(), images(3).double()
-    whole = jacobian_matrix(model, x[0])
+    whole = jacobian_rows(model, x[0])
     for chunk in (1, 3, 7, 100):
-        np.testing.assert_allclose(jacobian_matrix(model, x[0], chunk=chunk), whole, atol=1e-14)
+        np.testing.assert_allclose(jacobian_rows(model, x[0], chunk=chunk), whole, atol=1e-14)
     together, alone = vg.singular_spectrum(model, x), vg.singular_spectrum(model, x[1:2])
     np.testing.assert_allclose(together.singular_value[1], alone.singular_value[0], rtol=1e-12)
 
 
 def test_a_chunk_that_does_not_fit_is_halved(monkeypatch):
     model, x = smooth(), images(1).double()
-    whole, sizes, vmap = jacobian_matrix(model, x[0]), [], torch.func.vmap
+    whole, sizes, vmap = jacobian_rows(model, x[0]), [], torch.func.vmap
 
     def small_memory(function):
         def call(part):
@@ -125,7 +125,7 @@ def test_a_chunk_that_does_not_fit_is_halved(monkeypatch):
         return call
 
     monkeypatch.setattr(torch.func, "vmap", small_memory)
-    np.testing.assert_allclose(jacobian_matrix(model, x[0], chunk=7), whole, atol=1e-14)
+    np.testing.assert_allclose(jacobian_rows(model, x[0], chunk=7), whole, atol=1e-14)
     assert sizes[:2] == [7, 3]
     assert sizes[2:] == [1] * 7
 
@@ -146,7 +146,7 @@ def test_permuting_pixels_permutes_columns_and_keeps_the_spectrum():
 
     shuffled = vg.wrap(Permuted(), mean=[0.0] * 3, std=[0.25] * 3, size=4, dtype=torch.float64)
     y = x.flatten(1)[:, order].view_as(x)
-    np.testing.assert_allclose(jacobian_matrix(shuffled, y[0]), jacobian_matrix(model, x[0])[:, order], atol=1e-13)
+    np.testing.assert_allclose(jacobian_rows(shuffled, y[0]), jacobian_rows(model, x[0])[:, order], atol=1e-13)
     ours, theirs = vg.singular_spectrum(model, x), vg.singular_spectrum(shuffled, y)
     np.testing.assert_allclose(ours.singular_value, theirs.singular_value, rtol=1e-12)
 
@@ -155,7 +155,7 @@ def test_singular_values_against_numpy():
     model, x = smooth(torch.float32), images(2)
     result = vg.singular_spectrum(model, x)
     for i in range(2):
-        s = np.linalg.svd(jacobian_matrix(model, x[i]).double().numpy(), compute_uv=False)
+        s = np.linalg.svd(jacobian_rows(model, x[i]).double().numpy(), compute_uv=False)
         np.testing.assert_allclose(result.singular_value[i], s, rtol=1e-9)
         assert float(result.stable_rank[i]) == pytest.approx((s**2).sum() / s[0] ** 2, rel=1e-9)
         assert float(result.frobenius[i]) == pytest.approx(np.sqrt((s**2).sum()), rel=1e-9)
@@ -165,11 +165,11 @@ def test_a_wide_range_of_singular_values_is_resolved():
     generator = torch.Generator().manual_seed(7)
     left = torch.linalg.qr(torch.randn(12, 12, generator=generator, dtype=torch.float64))[0]
     right = torch.linalg.qr(torch.randn(N, 12, generator=generator, dtype=torch.float64))[0]
-    values = torch.logspace(2, -3, 12, dtype=torch.float64)
+    values = torch.logspace(2, -3.1, 12, dtype=torch.float64)
     J = left @ torch.diag(values) @ right.T
     parts = spectrum(J)
     np.testing.assert_allclose(parts.values, values, rtol=1e-5)
-    assert parts.rank == 11  # the last is 1e-5 of the first: not above the tolerance
+    assert parts.rank == 11  # the last is 8e-6 of the first: not above the tolerance
     assert spectrum(J, tolerance=1e-6).rank == 12
     assert spectrum(J, tolerance=0.5).rank == 1
 
@@ -182,12 +182,12 @@ def test_vectors_rebuild_the_jacobian():
         u, v = result.left_vector[i].values, result.right_vector[i].values.reshape(7, N)
         np.testing.assert_allclose(v @ v.T, np.eye(7), atol=1e-9)
         np.testing.assert_allclose(u @ u.T, np.eye(7), atol=1e-12)
-        np.testing.assert_allclose(u.T @ np.diag(s) @ v, jacobian_matrix(model, x[i]), atol=1e-12)
+        np.testing.assert_allclose(u.T @ np.diag(s) @ v, jacobian_rows(model, x[i]), atol=1e-12)
         assert (v.sum(1) > 0).all()
     top = vg.singular_spectrum(model, x, k=2, vectors=True)
     assert top.sizes["rank"] == 2
     assert list(top["rank"].values) == [1, 2]
-    np.testing.assert_array_equal(top.right_vector, result.right_vector[:, :2])
+    np.testing.assert_allclose(top.right_vector, result.right_vector[:, :2], atol=1e-14)
     np.testing.assert_array_equal(top.stable_rank, result.stable_rank)
 
 

@@ -18,7 +18,7 @@ from .vision_model import VisionModel
 
 STATISTICS = ("median", "rms")
 SMALL = math.pi / 6  # an angle cannot grow for ever: the law is about small ones
-CLEAR = 10  # times what rounding alone would show
+CLEAR = 100  # times what rounding alone would show, which is known to within a factor of ten
 
 
 def step_law(
@@ -63,7 +63,7 @@ def step_law(
         `angle(image, direction, step_size)` in rad; `typical(statistic, step_size)`, its median and root mean square
         over images and directions, in rad; `noise_floor(step_size)` in rad, the angle that rounding in float64
         alone would show; `fitted(statistic, step_size)`, whether a step takes part in the fit: the typical angle
-        is below 30 degrees and ten times above the floor; `exponent(statistic)` by least squares on logarithms
+        is below 30 degrees and a hundred times above the floor; `exponent(statistic)` by least squares on logarithms
         with `exponent_low`, `exponent_high`, the ends of its 95 % interval (NaN where fewer than three steps fit).
 
     Raises
