@@ -94,5 +94,5 @@ def contenders(model: vg.VisionModel) -> list[Contender]:
     ]
     if model.dtype == torch.float32:
         estimated = {"estimated_error": reduction_error(model, x[0], torch.bfloat16)}
-        out.insert(1, Contender("vitgeom in bfloat16", "peer", less, lambda J: error(J) | estimated, few / count))
+        out.insert(1, Contender("vitgeom in bfloat16", "variant", less, lambda J: error(J) | estimated, few / count))
     return out

@@ -47,7 +47,7 @@ def contenders(model: vg.VisionModel) -> list[Contender]:
 
     return [
         Contender("lldlc", "ours", lambda: ours(False), taken),
-        Contender("lldlc, with the limits by forward mode", "peer", lambda: ours(True), taken),
+        Contender("lldlc, with the limits by forward mode", "variant", lambda: ours(True), taken),
         Contender("a loop over directions and radii", "peer", lambda: one_by_one(model, x, directions), taken),
         Contender("as many forward passes", "floor", lambda: raw(model.embed, x[:1], count, BATCH), taken),
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb.jacobian import jacobian_matrix
+from vitgeom_nb.jacobian import jacobian_rows
 from vitgeom_nb.spectrum import spectrum
 
 from .floor import multiply
@@ -35,7 +35,7 @@ def kind(model: vg.VisionModel) -> str:
 def matrix(model: vg.VisionModel) -> torch.Tensor:
     """The Jacobian at a photograph; at 224 a random matrix of its shape, whose values fall like 1/i."""
     if model.size < 200:
-        return jacobian_matrix(model, pictures(model, 1)[0])
+        return jacobian_rows(model, pictures(model, 1)[0])
     draw = torch.Generator().manual_seed(0)
     left = torch.linalg.qr(torch.randn(model.dim, model.dim, generator=draw))[0]
     right = torch.randn(model.dim, 3 * model.size**2, generator=draw) / (3 * model.size**2) ** 0.5

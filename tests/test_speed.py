@@ -140,6 +140,20 @@ def test_faster_peers_are_named_with_what_they_pay(table: pd.DataFrame) -> None:
     assert faster_peers(table[table.contender != "quick"]).empty
 
 
+def test_a_variant_of_ours_is_not_a_peer(tmp_path: Path) -> None:
+    each = contest("vit", 1.0, slow=3.0)
+    write(tmp_path, "jacobian-cpu", [*each, record("us, in half", "variant", 0.5, ratio=0.5)])
+    table = vg.speed(tmp_path)
+    assert overview(table)["fastest peer / ours"].item() == "3.00"
+    assert faster_peers(table).empty
+    assert list(results(table, "jacobian").index.get_level_values("contender")) == [
+        "us",
+        "us, in half",
+        "slow",
+        "passes",
+    ]
+
+
 def test_a_peer_that_falls_short_is_not_the_fastest(tmp_path: Path) -> None:
     goals = [record("us", "ours", 1.0, converged=1.0), record("close", "peer", 2.0, ratio=2.0, converged=1.0)]
     write(tmp_path, "jacobian-cpu", [*goals, record("hasty", "peer", 0.5, ratio=0.5, converged=0.4)])

@@ -12,7 +12,7 @@ import pandas as pd
 
 from .errors import DataError
 
-ROLES = ("ours", "peer", "floor")
+ROLES = ("ours", "variant", "peer", "floor")
 NAMES = ("engine", "network", "contender", "role")
 NUMBERS = ("share", "median", "ratio", "ratio_low", "ratio_high", "peak_memory_mb", "at")
 MACHINE = ("processor", "accelerator", "cores", "threads", "date", "versions")
@@ -38,12 +38,12 @@ def speed(folder: str | Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns: `engine`, `network`, `contender`, its `role` (`"ours"`, `"peer"`, or `"floor"`, what the machine would
-        need at least) and the `device`; `median` [s], `ratio` and its quartiles `ratio_low` and `ratio_high`, over
-        `rounds` rounds; the `share` of the task that was timed (times are for all of it); `peak_memory_mb`, above the
-        loaded network; `failure`, the reason if there is no time; `axis` and `at`, what was varied in records of
-        growth; `processor`, `accelerator`, `cores`, `threads`, `date`, `versions`; `error`, relative, and whatever else
-        was recorded, such as `evaluations`. What a record lacks is NaN.
+        Columns: `engine`, `network`, `contender`, its `role` (`"ours"`; `"variant"`, ours in another setting; `"peer"`;
+        `"floor"`, what the machine would need at least) and the `device`; `median` [s], `ratio` and its quartiles
+        `ratio_low` and `ratio_high`, over `rounds` rounds; the `share` of the task that was timed (times are for all
+        of it); `peak_memory_mb`, above the loaded network; `failure`, the reason if there is no time; `axis` and `at`,
+        what was varied in records of growth; `processor`, `accelerator`, `cores`, `threads`, `date`, `versions`;
+        `error`, relative, and whatever else was recorded, such as `evaluations`. What a record lacks is NaN.
 
     Raises
     ------
@@ -200,10 +200,10 @@ def _named(record: pd.Series) -> str:
 def results(table: pd.DataFrame, engine: str) -> pd.DataFrame:
     """All contenders of an engine, for reading: time, ratio to ours with quartiles, memory, and what else was recorded.
 
-    Ours comes first, then peers by time, then the floor.
+    Ours comes first, then variants of it, then peers by time, then the floor.
     """
     one = table[table.engine == engine]
-    rank = one.role.map({"ours": 0, "peer": 1, "floor": 2})
+    rank = one.role.map(dict(zip(ROLES, range(len(ROLES)), strict=True)))
     networks = list(dict.fromkeys(one.network))
     order = one.assign(rank=rank, place=one.network.map(networks.index))
     one = one.loc[order.sort_values(["device", "place", "rank", "median"]).index]

@@ -71,15 +71,16 @@ def test_what_was_not_recorded_is_said(table, draw):  # noqa: F811
 
 
 def test_memory_is_drawn_by_role(tmp_path):
-    each = [r | {"peak_memory_mb": 10.0 * (i + 1)} for i, r in enumerate(contest("vit", 1.0, a=2.0, b=3.0))]
+    each = [*contest("vit", 1.0, a=2.0, b=3.0), record("us, in half", "variant", 0.5, ratio=0.5)]
+    each = [r | {"peak_memory_mb": 10.0 * (i + 1)} for i, r in enumerate(each)]
     write(tmp_path, "jacobian-cpu", each)
     figure = vg.figures.speed_memory(vg.speed(tmp_path))
     (axis,) = figure.axes
     drawn = {line.get_label(): list(line.get_xdata()) for line in axis.lines}
-    assert drawn == {"ours": [10.0], "peer": [20.0, 30.0], "floor": [40.0]}
+    assert drawn == {"ours": [10.0], "variant": [50.0], "peer": [20.0, 30.0], "floor": [40.0]}
     assert axis.get_title() == "jacobian on the CPU"
     assert "MB" in axis.get_xlabel()
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours", "peer", "floor"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours", "variant", "peer", "floor"]
 
 
 def test_growth_has_a_panel_for_what_was_varied(table):  # noqa: F811

@@ -16,12 +16,13 @@ from ..speed import DEVICES, GROWTH, duration, falls_short
 from .style import LOOKS, look, subplots
 
 OURS = "#0072B2"
-# peers and curves: Okabe-Ito colours and markers, and the floor's own
+# variants, peers and curves: Okabe-Ito colours and markers, and the floor's own
 COLOURS = ("#D55E00", "#009E73", "#AA4499", "#E69F00", "#56B4E9", "#882255", "#444444", "#332288")
 MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">")
 FLOOR: dict[str, Any] = {"color": "black", "marker": "|", "markersize": 11, "markeredgewidth": 2.2}
 ROLES: dict[str, dict[str, Any]] = {
     "ours": {"color": OURS, "marker": "o", "zorder": 3},
+    "variant": {"color": OURS, "marker": "o", "mfc": "white"},
     "peer": {"color": "#D55E00", "marker": "s", "mfc": "white"},
     "floor": FLOOR,
 }
@@ -79,7 +80,7 @@ def speed(table: pd.DataFrame, engine: str) -> Figure:
 
 def _looks(one: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """How each contender but ours is drawn."""
-    peers = list(dict.fromkeys(one[one.role == "peer"].contender))
+    peers = [name for role in ("variant", "peer") for name in dict.fromkeys(one[one.role == role].contender)]
     drawn: dict[str, dict[str, Any]] = {
         name: {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]} for i, name in enumerate(peers)
     }
@@ -147,7 +148,7 @@ def _nothing(words: str) -> Figure:
 def speed_memory(table: pd.DataFrame) -> Figure:
     """Peak memory of one run above the loaded network [MB], one panel an engine and device, a row a network.
 
-    Dots are ours, squares peers, bars the floor.
+    Dots are ours, hollow ones variants of it, squares peers, bars the floor.
     """
     held = table[(table.engine != GROWTH) & (table.peak_memory_mb > 0)]
     if held.empty:
@@ -159,13 +160,14 @@ def speed_memory(table: pd.DataFrame) -> Figure:
         records = held[(held.engine == engine) & (held.device == device)]
         for role, drawn in ROLES.items():
             some = records[records.role == role]
-            axis.plot(some.peak_memory_mb, some.network.map(networks.index), linestyle="", **drawn, label=role)
+            if len(some):
+                axis.plot(some.peak_memory_mb, some.network.map(networks.index), linestyle="", **drawn, label=role)
         axis.set_title(f"{engine} on the {DEVICES.get(device, device)}")
         axis.set_xlabel("peak memory [MB]")
         _readable(axis)
     axes[0, 0].set_yticks(range(len(networks)), [look(n)[0] for n in networks])
     axes[0, 0].set_ylim(len(networks) - 0.5, -0.5)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    _legend(figure)
     return figure
 
 
@@ -203,12 +205,16 @@ def speed_growth(table: pd.DataFrame) -> Figure:
         axis.yaxis.set_minor_locator(NullLocator())
     for axis in axes[:, 0]:
         axis.set_ylabel("time")
-    entries = {
-        label: line for axis in figure.axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    entries[IDEAL] = entries.pop(IDEAL)
-    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=3, frameon=False)
+    _legend(figure)
     return figure
+
+
+def _legend(figure: Figure) -> None:
+    """Every label of any panel once, what is ideal last."""
+    drawn = [pair for axis in figure.axes for pair in zip(*axis.get_legend_handles_labels(), strict=True)]
+    lines = {label: line for line, label in drawn}
+    order = sorted(lines, key=IDEAL.__eq__)
+    figure.legend([lines[label] for label in order], order, loc="outside lower center", ncols=3, frameon=False)
 
 
 def _curves(grown: pd.DataFrame) -> pd.Series:
