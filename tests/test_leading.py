@@ -8,7 +8,7 @@ import torch
 
 import vitgeom_nb as vg
 from vitgeom_nb import errors, leading
-from vitgeom_nb.jacobian import jacobian_matrix, jvp
+from vitgeom_nb.jacobian import jacobian_rows, jvp
 from vitgeom_nb.leading import Lanczos, Products, error_bounds
 
 EMBEDDED = ("vit", "swin", "resnet", "mobilenetv2")
@@ -48,7 +48,7 @@ def test_products_from_one_graph_are_those_of_the_jacobian(name: str) -> None:
     both = (u * products.push(v.flatten(1))).sum(1), (pulled * v.flatten(1)).sum(1)
     np.testing.assert_allclose(*both, rtol=1e-10)
     if name == "vit":
-        np.testing.assert_allclose(pulled[0], u[0] @ jacobian_matrix(model, x[0]), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(pulled[0], u[0] @ jacobian_rows(model, x[0]), rtol=1e-9, atol=1e-12)
 
 
 def test_the_bidiagonalisation_is_one() -> None:
@@ -75,7 +75,7 @@ def test_values_and_bounds_on_the_embedded_networks(name: str) -> None:
     x = images(2, model.size)
     top = vg.leading_singular_values(model, x, k=6)
     assert bool(top.converged.all())
-    exact = np.stack([np.linalg.svd(jacobian_matrix(model, image), compute_uv=False)[:6] for image in model.pixels(x)])
+    exact = np.stack([np.linalg.svd(jacobian_rows(model, image), compute_uv=False)[:6] for image in model.pixels(x)])
     error = np.abs(top.singular_value.values - exact)
     assert (error <= top.error_bound.values + 1e-12 * exact).all()
     assert (top.error_bound.values <= 1e-6 * exact * (1 + 1e-6)).all()

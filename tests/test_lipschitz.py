@@ -7,7 +7,7 @@ import torch
 import vitgeom_nb as vg
 from vitgeom_nb import errors
 from vitgeom_nb.directions import random_directions
-from vitgeom_nb.jacobian import jacobian_matrix
+from vitgeom_nb.jacobian import jacobian_rows
 from vitgeom_nb.lipschitz import slope_square_sd
 from vitgeom_nb.spectrum import spectrum
 
@@ -75,7 +75,7 @@ def test_constants_tend_to_the_jacobian_and_never_pass_its_norm_there(bent, pixe
 
 def test_the_mean_square_over_random_directions_is_the_frobenius_norm_over_n(bent, pixels):
     count = 20000
-    J = jacobian_matrix(bent, pixels[0])
+    J = jacobian_rows(bent, pixels[0])
     squares = (random_directions(count, pixels[0], 5).flatten(1) @ J.T).square().sum(1)
     expected = float(J.square().sum()) / N
     relative = slope_square_sd(spectrum(J), N)
@@ -116,7 +116,7 @@ def test_slopes_of_embedded_networks_are_those_of_the_jacobian(name):
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     slopes = vg.lldlc(model, images, ("random",), radii=(0.1,), count=3).slope[:, 0]
     v = random_directions(3, images[0], 0).flatten(1).double()
-    expected = torch.stack([(v @ jacobian_matrix(model, x).double().T).norm(dim=1) for x in images])
+    expected = torch.stack([(v @ jacobian_rows(model, x).double().T).norm(dim=1) for x in images])
     np.testing.assert_allclose(slopes, expected, rtol=1e-4)
 
 

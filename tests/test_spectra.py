@@ -14,7 +14,6 @@ from vitgeom_nb.jacobian import (
     _SAVED,
     chunk_that_fits,
     jacobian_blocks,
-    jacobian_matrix,
     jacobian_rows,
     reduction_error,
 )
@@ -106,7 +105,7 @@ def test_blocks_come_one_at_a_time() -> None:
     first = next(blocks)
     assert len(first) == 10
     rest = torch.cat([first, *blocks])
-    assert torch.equal(rest, jacobian_matrix(model, x, chunk=10))
+    assert torch.equal(rest, jacobian_rows(model, x, chunk=10))
     net = torch.nn.LayerNorm(4)  # what runs between two blocks runs as it always does
     assert net(torch.ones(1, 4)).isfinite().all()
 
@@ -114,7 +113,7 @@ def test_blocks_come_one_at_a_time() -> None:
 @pytest.mark.parametrize("name", ["vit", "resnet"])
 def test_reduced_precision_says_how_far_off_it_is(name: str) -> None:
     model, x = vg.load(name), images(1)[0]
-    full = jacobian_matrix(model, x)
+    full = jacobian_rows(model, x)
     less = jacobian_rows(model, x, precision=torch.bfloat16)
     error = float((less - full).norm() / full.norm())
     assert 1e-4 < error < 0.5

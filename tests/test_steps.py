@@ -6,7 +6,7 @@ import torch
 
 import vitgeom_nb as vg
 from vitgeom_nb import errors
-from vitgeom_nb.jacobian import jacobian_matrix
+from vitgeom_nb.jacobian import jacobian_rows
 from vitgeom_nb.spectrum import spectrum
 from vitgeom_nb.steps import embedding_steps, first_crossing, median_linear_radius, null_and_normal
 
@@ -46,7 +46,7 @@ def test_a_linear_map_has_no_error_and_null_steps_no_effect(affine, pixels):
 
 
 def test_the_three_directions_are_unit_and_split_the_random_one(affine, pixels):
-    J = jacobian_matrix(affine, pixels[0])
+    J = jacobian_rows(affine, pixels[0])
     v = torch.randn(6, N, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     null, normal = null_and_normal(J, v, spectrum(J))
     np.testing.assert_allclose(null.norm(dim=1), 1, rtol=1e-12)

@@ -10,7 +10,7 @@ import xarray as xr
 
 from .batching import in_batches
 from .derivatives import all_derivatives
-from .errors import ArgumentError, Interrupted
+from .errors import ArgumentError, keeping
 from .lines import Lines, embeddings_along, turning_angle
 from .measurement import Stopwatch, Variable, measurement
 from .vision_model import VisionModel
@@ -101,39 +101,38 @@ def direction_change(
 
     each = lines.each()
     found = torch.full((len(each[0]), steps), torch.nan, device=model.device, dtype=model.dtype)
-    stopped = False
-    try:
+
+    def result() -> xr.Dataset:
+        angle, length = found.unflatten(0, lines.shape).split([steps - 1, 1], dim=-1)
+        floor = rounding(model, lines, distances[:FLOOR_POINTS], batch)[:, None] / length[..., 0]
+        out = measurement(
+            {
+                "angle": Variable(("image", "direction", "step"), angle, "rad", "direction change"),
+                "noise_floor": Variable(
+                    ("image", "direction"), floor, "rad", "direction change of a straight line by rounding"
+                ),
+            },
+            coords={
+                "step": Variable(("step",), np.arange(1, steps), "1", "step k"),
+                "distance": Variable(("step",), distances[1:-1], "1", "change of the image, rms per pixel"),
+            },
+            model=model,
+            seed=seed,
+            seconds=watch.seconds,
+            directions=lines.shape[1],
+            steps=steps,
+            epsilon=epsilon,
+            step_size=epsilon / steps,
+        )
+        out.attrs["precision"] = verdict_on_precision(floor, angle, out.attrs["dtype"])
+        return out
+
+    def done() -> int:
+        return int((~found[:, -1].isnan()).sum())
+
+    with keeping(result, done, len(found), "lines"):
         in_batches(angles, *each, size=max(1, batch // (steps + 1)), progress="direction change", out=found)
-    except KeyboardInterrupt:
-        stopped = True
-        if bool(found[0].isnan().all()):
-            raise
-    angle, length = found.unflatten(0, lines.shape).split([steps - 1, 1], dim=-1)
-    floor = rounding(model, lines, distances[:FLOOR_POINTS], batch)[:, None] / length[..., 0]
-    result = measurement(
-        {
-            "angle": Variable(("image", "direction", "step"), angle, "rad", "direction change"),
-            "noise_floor": Variable(
-                ("image", "direction"), floor, "rad", "direction change of a straight line by rounding"
-            ),
-        },
-        coords={
-            "step": Variable(("step",), np.arange(1, steps), "1", "step k"),
-            "distance": Variable(("step",), distances[1:-1], "1", "change of the image, rms per pixel"),
-        },
-        model=model,
-        seed=seed,
-        seconds=watch.seconds,
-        directions=lines.shape[1],
-        steps=steps,
-        epsilon=epsilon,
-        step_size=epsilon / steps,
-    )
-    result.attrs["precision"] = verdict_on_precision(floor, angle, result.attrs["dtype"])
-    if stopped:
-        done = int((~length.isnan()).sum())
-        raise Interrupted(f"Stopped after {done} of {len(found)} lines; the exception's `finished` has them.", result)
-    return result
+    return result()
 
 
 def rounding(model: VisionModel, lines: Lines, distances: torch.Tensor, batch: int) -> torch.Tensor:

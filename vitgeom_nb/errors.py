@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -47,3 +49,15 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, message: str, finished: Any) -> None:
         super().__init__(message)
         self.finished = finished
+
+
+@contextmanager
+def keeping(finished: Callable[[], Any], done: Callable[[], int], total: int, what: str) -> Iterator[None]:
+    """Whoever stops what runs inside gets the measurement `finished()`, unless nothing is `done()` of the `total`."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (count := done()):
+            raise
+        words = f"Stopped after {count} of {total} {what}; the exception's `finished` has them."
+        raise Interrupted(words, finished()) from None

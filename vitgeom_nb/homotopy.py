@@ -11,7 +11,7 @@ import xarray as xr
 
 from .batching import in_batches
 from .descent import Goal, MinimumChange, Objective, descend
-from .errors import Interrupted
+from .errors import keeping
 from .fibre import along, check_steps, embeddings_of
 from .matching import check_goal, checked_pairs, embed
 from .measurement import Stopwatch, Variable, measurement
@@ -110,16 +110,11 @@ def homotopy(
         shares = line[: len(frames)]
         return _on_the_way(model, x_0, x_t, path, shares, evaluations, watch, steps, residual, max_evaluations)
 
-    try:
+    with keeping(result, lambda: len(frames) - 1, steps, "steps"):
         for s in tqdm(line[1:], desc=f"homotopy on {model.name}", leave=False):
             objective = Objective(model, f_0 + s * (t - f_0), max_evaluations)
             frames.append(nearest_to(frames[0], objective, frames[-1], goal, scale))
             evaluations += objective.evaluations
-    except KeyboardInterrupt:
-        if len(frames) == 1:
-            raise
-        words = f"Stopped after {len(frames) - 1} of {steps} steps; the exception's `finished` has them."
-        raise Interrupted(words, result()) from None
     return result()
 
 

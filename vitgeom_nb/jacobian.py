@@ -1,7 +1,7 @@
 r"""The Jacobian J = df/dx of an embedding: products with it, its rows, all of it.
 
 Arrays in this module are `(D, n)`: D components of the embedding, n = 3HW pixel values in the order of
-`image.flatten()`. Products and rows need no J in memory; `jacobian_matrix` holds one image's J.
+`image.flatten()`. Products and rows need no J in memory; `jacobian_rows` holds one image's J.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import xarray as xr
 from .batching import each_batch, free_memory
 from .derivatives import all_derivatives, batched_reverse_mode
 from .directions import generator
-from .errors import ArgumentError, Interrupted, ModelError
+from .errors import ArgumentError, ModelError, keeping
 from .measurement import Stopwatch, Variable, measurement
 from .vision_model import VisionModel
 
@@ -139,13 +139,6 @@ def jacobian_rows(
     return out
 
 
-def jacobian_matrix(
-    model: VisionModel, image: torch.Tensor, chunk: int | None = None, progress: str | None = None
-) -> torch.Tensor:
-    """All of J at one image `(3,H,W)`: a `(D,n)` tensor. See `jacobian_rows`."""
-    return jacobian_rows(model, image, chunk=chunk, progress=progress)
-
-
 def reduced(precision: str | None, model: VisionModel) -> torch.dtype | None:
     """The reduced precision of that name, None for the model's own.
 
@@ -206,7 +199,7 @@ def jacobian(model: VisionModel, images: Any, *, precision: str | None = None) -
     ModelError
         If J holds NaN or infinity.
     Interrupted
-        If someone stops it; `finished` then has NaN for the rows that were not computed.
+        If someone stops it after the first rows; `finished` then has NaN for the rows that were not computed.
 
     Notes
     -----
@@ -237,13 +230,11 @@ def jacobian(model: VisionModel, images: Any, *, precision: str | None = None) -
             out["jacobian_error"] = Variable(("image",), errors, "1", "estimated relative error of the Jacobian")
         return measurement(out, model=model, seconds=watch.seconds, precision=precision or "full")
 
-    try:
+    def done() -> int:
+        return int(rows.isfinite().all(2).sum())
+
+    with keeping(result, done, rows.shape[:2].numel(), "rows"):
         for i, x in enumerate(pixels):
             jacobian_rows(model, x, progress=f"Jacobian {i + 1}/{len(pixels)}", precision=less, out=rows[i])
             errors[i] = reduction_error(model, x, less)
-    except KeyboardInterrupt:
-        done = int(rows.isfinite().all(2).sum())
-        raise Interrupted(
-            f"Stopped after {done} of {rows.shape[:2].numel()} rows; the exception's `finished` has them.", result()
-        ) from None
     return result()

@@ -10,7 +10,7 @@ import xarray as xr
 from .batching import each_batch
 from .derivatives import all_derivatives
 from .directions import generator
-from .errors import ArgumentError, Interrupted, ModelError
+from .errors import ArgumentError, ModelError, keeping
 from .measurement import Stopwatch, Variable, measurement
 from .spectra import check_k
 from .vision_model import VisionModel
@@ -243,15 +243,12 @@ def leading_singular_values(
             max_products=max_products,
         )
 
-    try:
+    def done() -> int:
+        return sum(len(part.values) for part in parts)
+
+    with keeping(result, done, len(pixels), "images"):
         for part in each_batch(some, pixels, size=batch, progress=f"leading singular values of {model.name}"):
             parts.append(part)
-    except KeyboardInterrupt:
-        if not parts:
-            raise
-        done = sum(len(part.values) for part in parts)
-        words = f"Stopped after {done} of {len(pixels)} images; the exception's `finished` has them."
-        raise Interrupted(words, result()) from None
     return result()
 
 

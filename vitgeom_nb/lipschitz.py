@@ -12,7 +12,7 @@ import xarray as xr
 from .batching import in_batches
 from .directions import random_directions, unit
 from .errors import ArgumentError
-from .jacobian import jacobian_matrix, jvp
+from .jacobian import jacobian_rows, jvp
 from .matching import match
 from .measurement import Stopwatch, Variable, measurement
 from .progress import tqdm
@@ -210,7 +210,7 @@ def _by_jacobian(
     """What the Jacobian of each image gives: constants of top and null directions, all slopes, the spectra."""
     constants, slopes, spectra = [], [], []
     for i, x in enumerate(tqdm(pixels, desc="LLDLC, Jacobians", leave=False)):
-        J = jacobian_matrix(model, x)
+        J = jacobian_rows(model, x)
         parts, own = spectrum(J, tolerance), {}
         if "top" in kinds:
             top = right_vectors(J, parts, 1).to(x.dtype)

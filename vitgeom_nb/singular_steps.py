@@ -10,7 +10,7 @@ import xarray as xr
 
 from .directions import random_directions
 from .errors import ArgumentError
-from .jacobian import jacobian_matrix
+from .jacobian import jacobian_rows
 from .measurement import Stopwatch, Variable, measurement
 from .progress import tqdm
 from .spectrum import right_vectors, spectrum
@@ -75,7 +75,7 @@ def singular_steps(
     drawn = random_directions(1, pixels[0], seed).flatten(1)
     vectors, values, changes, floors = [], [], [], []
     for x in tqdm(pixels, desc="singular steps", leave=False):
-        J = jacobian_matrix(model, x)
+        J = jacobian_rows(model, x)
         parts = spectrum(J)
         if wanted[-1] > parts.rank:
             raise ArgumentError(

@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 
 from .batching import free_memory
-from .errors import ArgumentError, Interrupted
+from .errors import ArgumentError, keeping
 from .jacobian import jacobian_blocks, jacobian_rows, reduced, reduction_error
 from .measurement import Stopwatch, Variable, measurement
 from .spectrum import TOLERANCE, Rows, Spectrum, check_tolerance, from_gram, right_vectors_of, tiled_gram
@@ -127,18 +127,13 @@ def singular_spectrum(
             dim=model.dim,
         )
 
-    try:
+    with keeping(result, lambda: len(errors), len(pixels), "images"):
         for i, x in enumerate(pixels):
             rows = _rows(model, x, fit, less, f"spectrum {i + 1}/{len(pixels)}")
             done.append(from_gram(*tiled_gram(rows, model.dim, fit), most, tolerance))
             if vectors:
                 right.append(right_vectors_of(rows(0), done[-1], k))
             errors.append(reduction_error(model, x, less))
-    except KeyboardInterrupt:
-        if not errors:
-            raise
-        words = f"Stopped after {len(errors)} of {len(pixels)} images; the exception's `finished` has them."
-        raise Interrupted(words, result()) from None
     return result()
 
 

@@ -134,16 +134,15 @@ def _regrouped(blocks: Iterable[torch.Tensor], count: int, first: int) -> Iterat
     size = min(first, count)
     group, filled = None, 0
     for block in blocks:
-        part = block
-        while len(part):
-            taken = part[: size - filled]
+        while len(block):
+            taken = block[: size - filled]
             if len(taken) == size:
                 group = taken
             else:
                 group = taken.new_empty(size, taken.shape[1]) if group is None else group
                 group[filled : filled + len(taken)] = taken
             filled += len(taken)
-            part = part[len(taken) :]
+            block = block[len(taken) :]
             if filled == size:
                 yield group
                 count -= size

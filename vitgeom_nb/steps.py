@@ -12,7 +12,7 @@ import xarray as xr
 from .batching import in_batches
 from .directions import random_directions
 from .errors import ArgumentError
-from .jacobian import jacobian_matrix
+from .jacobian import jacobian_rows
 from .measurement import Stopwatch, Variable, measurement
 from .progress import tqdm
 from .spectrum import TOLERANCE, Spectrum, check_tolerance, project_null, spectrum
@@ -187,7 +187,7 @@ def step_response(
     v = random_directions(directions, pixels[0], seed).flatten(1)
     changes, errors, slopes, yardsticks, floors = [], [], [], [], []
     for x in tqdm(pixels, desc="step response", leave=False):
-        J = jacobian_matrix(model, x)
+        J = jacobian_rows(model, x)
         parts = spectrum(J, tolerance)
         null, normal = null_and_normal(J, v, parts)
         moved = torch.stack([embedding_steps(model, x, kind, r) for kind in (null, v, normal)])

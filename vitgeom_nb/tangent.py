@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from .jacobian import jacobian_matrix
+from .jacobian import jacobian_rows
 from .lbfgs import TINY
 from .matching import embed
 from .spectrum import Spectrum, project_null, spectrum
@@ -65,7 +65,7 @@ def settle(model: VisionModel, x: torch.Tensor, f_0: torch.Tensor, along: Tangen
 def back_to_fibre(model: VisionModel, image: torch.Tensor, f_0: torch.Tensor) -> torch.Tensor:
     """The image `(3,H,W)` corrected by least-norm steps with its own J until it embeds at f_0 `(D,)` again."""
     x = image.flatten()
-    along = tangent(jacobian_matrix(model, image), x, torch.zeros_like(x))
+    along = tangent(jacobian_rows(model, image), x, torch.zeros_like(x))
     return settle(model, x, f_0, along)[0].view_as(image)
 
 
@@ -75,7 +75,7 @@ def walk(model: VisionModel, x_0: torch.Tensor, b: torch.Tensor, steps: int) -> 
     f_0 = embed(model, x_0[None])[0]
     frames, spent, halving = [x], 0, 0
     for k in range(steps):
-        along = tangent(jacobian_matrix(model, x.view_as(x_0)), x, end - x)
+        along = tangent(jacobian_rows(model, x.view_as(x_0)), x, end - x)
         spent += model.dim
         first = max(halving - 1, 0)
         for halving in range(first, first + HALVINGS):
@@ -83,7 +83,7 @@ def walk(model: VisionModel, x_0: torch.Tensor, b: torch.Tensor, steps: int) -> 
             moved, drift, cost = settle(model, ahead, f_0, along)
             spent += cost
             if drift > FAILURE / 2 and halving == first:  # a kink was crossed: J on its far side knows the way back
-                J = jacobian_matrix(model, ahead.view_as(x_0))
+                J = jacobian_rows(model, ahead.view_as(x_0))
                 moved, drift, cost = settle(model, ahead, f_0, Tangent(along.step, J, spectrum(J)))
                 spent += model.dim + cost
             if drift <= FAILURE / 2:
