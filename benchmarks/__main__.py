@@ -11,7 +11,7 @@ import torch
 from .harness import contest, measure_peak, write
 from .networks import network, of_size, pictures
 
-ENGINES = ("jacobian", "spectrum", "leading", "matching", "forward", "lldlc", "travel", "growth")
+ENGINES = ("jacobian", "spectrum", "whole", "leading", "matching", "forward", "lldlc", "travel", "growth")
 RESULTS = Path(__file__).with_name("results")
 
 

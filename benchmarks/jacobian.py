@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import torch
@@ -30,9 +30,15 @@ def settings(model: vg.VisionModel) -> dict[str, Any]:
     return {"rows": rows(model), "components": model.dim, "pixels": 3 * model.size**2, "chunk": chunk_that_fits(model)}
 
 
-@cache
 def by_torch(model: vg.VisionModel) -> tuple[int, bool]:
-    """The chunk size of jacrev, and whether attention is unfused, that take the least time."""
+    """The chunk size of jacrev, and whether attention is unfused, that take the least time.
+
+    Processes that measure memory inherit them.
+    """
+    name = f"BENCHMARK_JACREV_{model.name}"
+    if name in os.environ:
+        chunk, unfused = map(int, os.environ[name].split())
+        return chunk, bool(unfused)
     x, times = pictures(model, 1), {}
     for chunk in CHUNKS:
         for unfused in (False, True):
@@ -40,7 +46,9 @@ def by_torch(model: vg.VisionModel) -> tuple[int, bool]:
                 start = time.perf_counter()
                 jacrev(model, x, chunk, unfused)()
                 times[chunk, unfused] = time.perf_counter() - start
-    return min(times, key=times.__getitem__)
+    chunk, unfused = min(times, key=times.__getitem__)
+    os.environ[name] = f"{chunk} {unfused:d}"
+    return chunk, unfused
 
 
 def jacrev(model: vg.VisionModel, x: torch.Tensor, chunk: int, unfused: bool) -> Callable[[], torch.Tensor]:

@@ -48,13 +48,18 @@ def exact(model: vg.VisionModel) -> torch.Tensor:
     return torch.linalg.svdvals(torch.linalg.qr(matrix(model).double().T, mode="r")[1])
 
 
+def error(model: vg.VisionModel, found: torch.Tensor) -> dict[str, float]:
+    """The largest relative error of singular values that the rounding of J leaves something to be seen of."""
+    s = exact(model)
+    seen = s > SEEN * s[0]
+    return {"error": float((found.double()[: len(s)] / s - 1)[seen].abs().max())}
+
+
 def contenders(model: vg.VisionModel) -> list[Contender]:
     J = matrix(model)
 
-    def error(found: torch.Tensor) -> dict[str, float]:
-        s = exact(model)
-        seen = s > SEEN * s[0]
-        return {"error": float((found.double()[: len(s)] / s - 1)[seen].abs().max())}
+    def checked(found: torch.Tensor) -> dict[str, float]:
+        return error(model, found)
 
     def by_single_gram() -> torch.Tensor:
         return torch.linalg.eigvalsh(J @ J.T).flip(0).clamp_min(0).sqrt()
@@ -66,9 +71,9 @@ def contenders(model: vg.VisionModel) -> list[Contender]:
         multiply(model.dim**2 * J.shape[1], model.device, torch.float64)  # half of J J^T
 
     return [
-        Contender("vitgeom", "ours", lambda: spectrum(J).values, error),
-        Contender("torch.linalg.svdvals", "peer", lambda: torch.linalg.svdvals(J), error),
-        Contender("QR of the transpose", "peer", by_qr, error),
-        Contender("Gram matrix in float32", "peer", by_single_gram, error),
+        Contender("vitgeom", "ours", lambda: spectrum(J).values, checked),
+        Contender("torch.linalg.svdvals", "peer", lambda: torch.linalg.svdvals(J), checked),
+        Contender("QR of the transpose", "peer", by_qr, checked),
+        Contender("Gram matrix in float32", "peer", by_single_gram, checked),
         Contender("half of J J^T alone", "floor", floor),
     ]

@@ -19,7 +19,16 @@ MACHINE = ("processor", "accelerator", "cores", "threads", "date", "versions")
 COLUMNS = (*NAMES, "device", *NUMBERS, "rounds", "failure", "axis", *MACHINE)
 DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 GROWTH = "growth"  # the engine whose records have an axis
-ENGINES = ("jacobian", "spectrum", "leading", "matching", "forward", "lldlc", "travel")  # in the order of the book
+ENGINES = (
+    "jacobian",
+    "spectrum",
+    "whole",
+    "leading",
+    "matching",
+    "forward",
+    "lldlc",
+    "travel",
+)  # in the order of the book
 
 
 def speed(folder: str | Path) -> pd.DataFrame:
