@@ -111,6 +111,13 @@ def test_chunks_and_batches_change_nothing():
     np.testing.assert_allclose(together.singular_value[1], alone.singular_value[0], rtol=1e-12)
 
 
+def test_single_rows_are_not_vectorised(monkeypatch):
+    model, x = smooth(), images(1).double()
+    whole = jacobian_rows(model, x[0])
+    monkeypatch.setattr(torch.func, "vmap", None)
+    np.testing.assert_allclose(jacobian_rows(model, x[0], chunk=1), whole, atol=1e-14)
+
+
 def test_a_chunk_that_does_not_fit_is_halved(monkeypatch):
     model, x = smooth(), images(1).double()
     whole, sizes, vmap = jacobian_rows(model, x[0]), [], torch.func.vmap

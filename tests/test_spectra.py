@@ -77,6 +77,9 @@ def test_the_chunk_follows_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> N
     assert chunk_that_fits(model) == 32  # as many as are of use at 64 pixels
     saved = _SAVED[model]
     assert 1e6 < saved < 1e8
+    monkeypatch.setitem(chunk_that_fits.__globals__, "CACHED", saved - 1)
+    assert chunk_that_fits(model) == 1  # what leaves the caches goes alone
+    monkeypatch.setitem(chunk_that_fits.__globals__, "CACHED", saved)
     monkeypatch.setitem(chunk_that_fits.__globals__, "free_memory", lambda device: 4 * 5 * (saved + 1))
     assert chunk_that_fits(model) == 5
     monkeypatch.setitem(chunk_that_fits.__globals__, "free_memory", lambda device: 0)

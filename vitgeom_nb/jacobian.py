@@ -20,6 +20,7 @@ from .errors import ArgumentError, ModelError, keeping
 from .measurement import Stopwatch, Variable, measurement
 from .vision_model import VisionModel
 
+CACHED = 2**25  # bytes that one cotangent may touch for a processor to gain from several at a time
 PROBES = 8  # random cotangents behind the estimated error of a reduced precision
 _SAVED: WeakKeyDictionary[VisionModel, int] = WeakKeyDictionary()
 
@@ -54,8 +55,10 @@ def chunk_that_fits(model: VisionModel) -> int:
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(weigh, lambda t: t):
             model.embed(grey.requires_grad_())
         _SAVED[model] = sum(size for where, size in sizes.items() if where not in weights)
-    # more at a time leave the caches of a processor, while an accelerator wants many
+    # what leaves the caches of a processor gains nothing from company, while an accelerator wants many
     useful = 128 if model.device.type == "cuda" else min(64, max(8, 2**17 // model.size**2))
+    if model.device.type == "cpu" and _SAVED[model] > CACHED:
+        useful = 1
     return max(1, min(useful, free_memory(model.device) // 2 // (2 * _SAVED[model] + 1)))
 
 
@@ -69,7 +72,8 @@ def jacobian_blocks(
 ) -> Iterator[torch.Tensor]:
     """Rows of `cotangents @ J` at one image as they come, `(K_i,n)` at a time, so that nobody need hold them all.
 
-    One forward pass, then vectorised reverse mode on chunks of cotangents. No gradient of a parameter is computed.
+    One forward pass, then reverse mode on chunks of cotangents, vectorised where they hold more than one. No gradient
+    of a parameter is computed.
 
     Parameters
     ----------
@@ -88,7 +92,16 @@ def jacobian_blocks(
     if cotangents is None:
         cotangents = torch.eye(model.dim, device=model.device, dtype=model.dtype)
     size = chunk_that_fits(model) if chunk is None else chunk
-    if precision is None:
+    if precision is None and size == 1:
+        with torch.enable_grad():
+            leaf = x.clone().requires_grad_()
+            embedding = model.embed(leaf)
+
+        def one(u: torch.Tensor) -> torch.Tensor:
+            return torch.autograd.grad(embedding, leaf, u, retain_graph=True)[0].flatten(1)
+
+        yield from each_batch(one, cotangents, size=1, progress=progress)
+    elif precision is None:
         with batched_reverse_mode():
             pullback = torch.func.vjp(model.embed, x)[1]
             rows = torch.func.vmap(lambda u: pullback(u[None])[0].flatten())
