@@ -118,6 +118,15 @@ def test_single_rows_are_not_vectorised(monkeypatch):
     np.testing.assert_allclose(jacobian_rows(model, x[0], chunk=1), whole, atol=1e-14)
 
 
+def test_single_rows_in_reduced_precision_are_those_of_a_chunk():
+    model, x = vg.load("vit"), images(1, 64)
+    u = torch.eye(model.dim)[:8]
+    some, each = (jacobian_rows(model, x[0], u, chunk, precision=torch.bfloat16) for chunk in (8, 1))
+    exact = jacobian_rows(model, x[0], u)
+    assert (some - each).norm() < 0.02 * exact.norm()
+    assert 1e-4 < (each - exact).norm() / exact.norm() < 0.05
+
+
 def test_a_chunk_that_does_not_fit_is_halved(monkeypatch):
     model, x = smooth(), images(1).double()
     whole, sizes, vmap = jacobian_rows(model, x[0]), [], torch.func.vmap

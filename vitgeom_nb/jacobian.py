@@ -92,13 +92,13 @@ def jacobian_blocks(
     if cotangents is None:
         cotangents = torch.eye(model.dim, device=model.device, dtype=model.dtype)
     size = chunk_that_fits(model) if chunk is None else chunk
-    if precision is None and size == 1:
-        with torch.enable_grad():
+    if size == 1:
+        with torch.enable_grad(), torch.autocast(model.device.type, precision, enabled=precision is not None):
             leaf = x.clone().requires_grad_()
             embedding = model.embed(leaf)
 
         def one(u: torch.Tensor) -> torch.Tensor:
-            return torch.autograd.grad(embedding, leaf, u, retain_graph=True)[0].flatten(1)
+            return torch.autograd.grad(embedding, leaf, u.to(embedding.dtype), retain_graph=True)[0].flatten(1)
 
         yield from each_batch(one, cotangents, size=1, progress=progress)
     elif precision is None:
