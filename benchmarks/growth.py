@@ -15,6 +15,7 @@ from vitgeom_nb.spectrum import spectrum
 from .harness import Contender, contest
 from .networks import IMAGENET
 
+NETWORK = "transformers"
 SIDES = (32, 64, 96, 128, 192)
 WIDTHS = (96, 192, 384, 768)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
@@ -38,7 +39,9 @@ def records(device: torch.device, repeats: int) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
 
     def point(axis: str, at: int, task: str, run: Callable[[], Any]) -> None:
-        each = contest("growth", task, [Contender(task, "ours", run)], device, repeats, memory=False, axis=axis, at=at)
+        each = contest(
+            "growth", NETWORK, [Contender(task, "ours", run)], device, repeats, memory=False, axis=axis, at=at
+        )
         out.extend(each)
 
     for side in SIDES:

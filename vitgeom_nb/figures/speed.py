@@ -30,7 +30,7 @@ IDEAL = "proportional (to threads: inversely)"
 AXES = {
     "pixels": "pixel values $n$",
     "components": "components $D$ of the embedding",
-    "batch": "images in a batch",
+    "batch": "rows of J at a time",
     "images": "images",
     "threads": "threads",
 }
