@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-ROLES = ("ours", "variant", "peer", "floor")  # a variant is ours in another setting, which does more or less
 PACKAGES = ("vitgeom-nb", "torch", "timm", "transformers", "numpy", "scipy", "captum")
 
 

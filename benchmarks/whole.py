@@ -7,12 +7,11 @@ from typing import Any
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb.derivatives import batched_reverse_mode
 
 from . import spectrum
 from .floor import multiply, passes
 from .harness import Contender
-from .jacobian import by_torch
+from .jacobian import by_torch, jacrev
 from .networks import SMALL, pictures
 
 
@@ -32,18 +31,13 @@ def settings(model: vg.VisionModel) -> dict[str, Any]:
 
 def contenders(model: vg.VisionModel) -> list[Contender]:
     x = pictures(model, 1)
-    chunk, unfused = by_torch(model)
+    by_rows = jacrev(model, x, *by_torch(model), count=model.dim)
 
     def ours(held: int | None = None) -> torch.Tensor:
         return torch.from_numpy(vg.singular_spectrum(model, x, held=held).singular_value.values[0])
 
     def by_svd() -> torch.Tensor:
-        if unfused:
-            with batched_reverse_mode():
-                J = torch.func.jacrev(model.embed, chunk_size=chunk)(x)
-        else:
-            J = torch.func.jacrev(model.embed, chunk_size=chunk)(x)
-        return torch.linalg.svdvals(J.detach().view(model.dim, -1))
+        return torch.linalg.svdvals(by_rows().detach().flatten(1))
 
     def error(found: torch.Tensor) -> dict[str, float]:
         return spectrum.error(model, found) if model.size < 200 else {}

@@ -14,6 +14,7 @@ import benchmarks.__main__ as command
 import vitgeom_nb as vg
 from benchmarks import harness
 from benchmarks.harness import Contender, contest
+from vitgeom_nb.speed import ROLES
 
 from .book import ROOT
 
@@ -163,7 +164,7 @@ def test_contenders_of_every_engine_run(engine: str, tmp_path: Path) -> None:
     module, model = import_module(f"benchmarks.{engine}"), tiny()
     each = module.contenders(model)
     assert [c.role for c in each].count("ours") == 1
-    assert {c.role for c in each} <= set(harness.ROLES)
+    assert {c.role for c in each} <= set(ROLES)
     assert len({c.name for c in each}) == len(each)
     assert all(0 < c.share <= 1 for c in each)
     records = contest(engine, "tiny", each, CPU, repeats=1, memory=False, **module.settings(model))
