@@ -1,5 +1,7 @@
 import json
 import math
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from vitgeom_nb import zoo
 from vitgeom_nb.errors import ArgumentError
 from vitgeom_nb.models import embedded
 from vitgeom_nb.zoo import ship, train
-from vitgeom_nb.zoo.architectures import ARCHITECTURES
+from vitgeom_nb.zoo.architectures import ARCHITECTURES, untrained
 from vitgeom_nb.zoo.train import Recipe, augment, snapshot_epochs
 
 NAMES = tuple(ARCHITECTURES)
@@ -136,10 +138,18 @@ def test_augment_only_crops_mirrors_and_resamples():
     assert float(span.min()) > math.sqrt(0.5) * 0.9 * float(ramp[0].max()) / 255
 
 
+def test_an_untrained_network_follows_from_the_seed_alone():
+    before = torch.random.get_rng_state()
+    one, same, other = (untrained("vit", seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(torch.equal(one[key], same[key]) for key in one)
+    assert not torch.equal(one["head.weight"], other["head.weight"])
+
+
 def test_snapshots_are_early():
-    assert snapshot_epochs(6) == [0, 1, 2, 4]
-    assert snapshot_epochs(100) == [0, 1, 2, 4, 8, 16, 32, 64]
-    assert snapshot_epochs(1) == [0]
+    assert snapshot_epochs(6) == [1, 2, 4]
+    assert snapshot_epochs(100) == [1, 2, 4, 8, 16, 32, 64]
+    assert snapshot_epochs(1) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -156,13 +166,16 @@ def test_every_architecture_trains_at_every_size_of_the_recipe(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_cards_tell_what_was_made_and_how(name):
     card = zoo.card(name)
-    wanted = {"architecture", "parameters", "data", "recipe", "epochs", "seed", "top1", "ece", "signed_ece"}
-    assert wanted | {"hardware", "date", "sha256", "history", "licence"} <= set(card)
+    made = {"architecture", "parameters", "data", "recipe", "epochs", "seed", "cycles", "training_precision"}
+    measured = {"top1", "ece", "signed_ece"}
+    assert made | measured | {"hardware", "date", "sha256", "history", "licence"} <= set(card)
     epochs = [row["epoch"] for row in card["history"]]
     assert epochs == sorted(epochs)
     assert epochs[0] == 0
     assert epochs[-1] == card["epochs"]
     assert abs(card["signed_ece"]) <= card["ece"] + 1e-9
+    assert card["architecture"] == ARCHITECTURES[name].__doc__
+    assert {key: card[key] for key in card["cycles"][-1]} == card["cycles"][-1]
     assert len(card["classes"]) == 200
 
 
@@ -214,7 +227,8 @@ def test_shipped_files_describe_each_other(tiny, tmp_path, monkeypatch):
 
     # a further cycle from these weights
     monkeypatch.setattr(train, "weights", lambda name: state)
-    train.train("vit", recipe(6, before=4), tmp_path / "work", CPU)
+    monkeypatch.setattr(train, "card", lambda name: card)
+    train.train("vit", recipe(6, before=4), tmp_path / "work", CPU, autocast=True)
     with pytest.raises(ArgumentError, match="do not ship any more"):
         ship.ship("vit", tmp_path / "work", tmp_path / "zoo", "a test")
     monkeypatch.setattr(ship, "shipped", lambda name: card)
@@ -224,6 +238,30 @@ def test_shipped_files_describe_each_other(tiny, tmp_path, monkeypatch):
     assert [cycle["epochs"] for cycle in longer["cycles"]] == [4, 6]
     assert longer["cycles"][0] == card["cycles"][0]
     assert longer["cycles"][1]["hardware"] == longer["hardware"] == "another test"
+    assert [cycle["training_precision"] for cycle in longer["cycles"]] == ["float32", "bfloat16"]
+
+
+def test_of_equal_trainings_the_latest_is_shipped(tmp_path):
+    for age, folder in ((20, "new"), (30, "old"), (10, "short")):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / "recipe.pt"
+        torch.save({"recipe": {"epochs": 2 if folder == "short" else 4}, "start": folder}, path)
+        os.utime(path, (time.time() - age,) * 2)
+    folder, run = ship._longest(tmp_path)
+    assert folder.name == run["start"] == "new"
+
+
+def test_autocast_computes_in_bfloat16_and_keeps_float32_weights(tiny, tmp_path):
+    pixels, labels = tiny
+    first = {}
+    for autocast in (False, True):
+        run = train.Run("vit", recipe(4), len(pixels), tmp_path / str(autocast), CPU, autocast=autocast)
+        seen = []
+        run.module.head.register_forward_hook(lambda module, given, out, seen=seen: seen.append(out.dtype))
+        first[autocast] = float(run.advance(pixels, labels))
+        assert seen == [torch.bfloat16 if autocast else torch.float32]
+        assert {p.dtype for p in run.module.parameters()} == {torch.float32}
+    assert first[True] == pytest.approx(first[False], rel=2e-2)
 
 
 def test_nothing_is_shipped_before_a_training_has_finished(tmp_path):

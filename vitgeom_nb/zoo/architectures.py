@@ -64,3 +64,10 @@ ARCHITECTURES: dict[str, Callable[..., torch.nn.Module]] = {
     "mobilenetv2": mobilenetv2,
 }
 FAMILIES = {"vit": "transformer", "swin": "transformer", "resnet": "CNN", "mobilenetv2": "CNN"}
+
+
+def untrained(name: str, seed: int) -> torch.nn.Module:
+    """A network as its training begins, ready for inputs of other sizes; the global generator is left as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return ARCHITECTURES[name](dynamic=True)

@@ -28,7 +28,7 @@ from ..progress import tqdm
 from ..vision_model import VisionModel
 from ..zoo import card as shipped
 from ..zoo import zoo_file
-from .architectures import ARCHITECTURES, FAMILIES, SIZE
+from .architectures import ARCHITECTURES, FAMILIES, SIZE, untrained
 from .train import DATA, default_work
 
 HALF_TOLERANCE = 1e-3  # relative change of embeddings that half precision may cause
@@ -89,11 +89,12 @@ def _shape(model: VisionModel, images: Images) -> dict[str, float]:
 
 
 def _longest(work: Path) -> tuple[Path, dict[str, Any]]:
-    """The folder of the longest finished training of a network, and its recipe."""
-    found = {path.parent: torch.load(path, weights_only=True)["recipe"] for path in work.rglob("recipe.pt")}
+    """The folder of the longest finished training of a network, the latest of equal ones, and what it says of it."""
+    found = {path: torch.load(path, weights_only=True) for path in work.rglob("recipe.pt")}
     if not found:
         raise ArgumentError(f"There is no finished training in {work}; `python -m vitgeom_nb.zoo.train` makes one.")
-    return max(found.items(), key=lambda item: item[1]["epochs"])
+    path = max(found, key=lambda path: (found[path]["recipe"]["epochs"], path.stat().st_mtime))
+    return path.parent, found[path]
 
 
 def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
@@ -101,9 +102,10 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
 
     A training that started from shipped weights takes over what their card says of the cycles before.
     """
-    folder, recipe = _longest(work / name)
+    folder, run = _longest(work / name)
+    recipe = run["recipe"]
     earlier = shipped(name) if recipe["before"] else {}
-    if recipe["before"] != earlier.get("epochs", 0):
+    if run["start"] != earlier.get("sha256"):
         raise ArgumentError(
             f"{folder} started from weights of {recipe['before']:g} epochs, which do not ship any more."
         )
@@ -112,8 +114,10 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
     state = {k: v.contiguous() for k, v in halved(name, state, valid[:256]).items()}
     model = embedded(name, {k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     logits, shown = evaluate(model, valid), HISTORY["top1_images"]
-    rows = [*earlier.get("history", []), *history(name, folder, valid[:shown])]
-    rows.append({"epoch": recipe["epochs"], **_shape(model, valid[:shown])})
+    # the untrained network is that of the seed, of this very architecture, whatever a cycle before began with
+    start = embedded(name, untrained(name, recipe["seed"]).state_dict())
+    rows = [{"epoch": 0.0, **_shape(start, valid[:shown])}, *earlier.get("history", [])[1:]]
+    rows += [*history(name, folder, valid[:shown]), {"epoch": recipe["epochs"], **_shape(model, valid[:shown])}]
     scores = reliability(logits.half().float(), valid.labels)
     # nothing is written before everything is known: weights without their card do not load
     into.mkdir(parents=True, exist_ok=True)
@@ -121,16 +125,16 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
     np.savez_compressed(into / f"{name}.predictions.npz", logits=logits.half().numpy(), labels=valid.labels.short())
     made = {
         "epochs": recipe["epochs"],
+        "architecture": (ARCHITECTURES[name].__doc__ or "").strip(),
+        "training_precision": run["training_precision"],
         "hardware": hardware,
         "torch": str(torch.__version__),
         "date": datetime.date.today().isoformat(),
         "sha256": hashlib.sha256((into / f"{name}.safetensors").read_bytes()).hexdigest(),
     }
-    before = [{key: earlier[key] for key in made}] if earlier else []
     card = {
         "name": name,
         "family": FAMILIES[name],
-        "architecture": (ARCHITECTURES[name].__doc__ or "").strip(),
         "parameters": sum(p.numel() for p in model.module.parameters()),
         "embedding_dim": model.dim,
         "input_size": SIZE,
@@ -143,7 +147,7 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
         "signed_ece": float(scores["sece"]),
         "precision": str(next(v.dtype for v in state.values() if v.is_floating_point())).removeprefix("torch."),
         **made,
-        "cycles": [*earlier.get("cycles", before), made],
+        "cycles": [*earlier.get("cycles", []), made],
         "history": rows,
         "history_settings": HISTORY,
         "classes": class_names(DATA),

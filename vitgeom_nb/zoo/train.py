@@ -25,7 +25,7 @@ from ..data import decoded
 from ..errors import ArgumentError
 from ..progress import tqdm
 from . import card, weights
-from .architectures import ARCHITECTURES, MEAN, SIZE, STD
+from .architectures import ARCHITECTURES, MEAN, SIZE, STD, untrained
 
 DATA = "tiny-imagenet"
 
@@ -75,8 +75,8 @@ def default_work() -> Path:
 
 
 def snapshot_epochs(epochs: float) -> list[int]:
-    """Epochs after which the weights are kept for the chapter on training: 0, 1, 2, 4, 8, ..."""
-    return [0, *(2**k for k in range(math.ceil(math.log2(max(2, epochs))) + 1) if 2**k < epochs)]
+    """Epochs after which the weights are kept for the chapter on training: 1, 2, 4, 8, ..."""
+    return [2**k for k in range(math.ceil(math.log2(max(2, epochs))) + 1) if 2**k < epochs]
 
 
 def augment(pixels: torch.Tensor, size: int, recipe: Recipe, generator: torch.Generator) -> torch.Tensor:
@@ -105,12 +105,12 @@ def _save(state: dict, path: Path) -> None:
 class Run:
     """One network in training: its weights, its optimiser, and the files it resumes from."""
 
-    def __init__(self, name: str, recipe: Recipe, images: int, folder: Path, device: torch.device) -> None:
-        self.recipe, self.images, self.folder, self.device = recipe, images, folder, device
+    def __init__(
+        self, name: str, recipe: Recipe, images: int, folder: Path, device: torch.device, autocast: bool = False
+    ) -> None:
+        self.recipe, self.images, self.folder, self.device, self.autocast = recipe, images, folder, device, autocast
         folder.mkdir(parents=True, exist_ok=True)
-        with torch.random.fork_rng():
-            torch.manual_seed(recipe.seed)
-            self.module = ARCHITECTURES[name](dynamic=True)
+        self.module = untrained(name, recipe.seed)
         if recipe.before:
             self.module.load_state_dict(weights(name))
         self.module.to(device, memory_format=torch.channels_last).train()
@@ -176,8 +176,7 @@ class Run:
         images, targets = self.batch(pixels, labels)
         for group in self.optimiser.param_groups:
             group["lr"] = recipe.rate(self.step, len(pixels))
-        # bfloat16 is slower than float32 on processors without matrix instructions for it
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             loss = F.cross_entropy(self.module(images), targets, label_smoothing=recipe.label_smoothing)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -187,13 +186,15 @@ class Run:
         return loss.detach()
 
 
-def train(name: str, recipe: Recipe, work: Path, device: torch.device, every: int = 250) -> None:
+def train(
+    name: str, recipe: Recipe, work: Path, device: torch.device, every: int = 250, autocast: bool = False
+) -> None:
     """Train one network to the end, from its last checkpoint if there is one; a stop loses `every` steps at most."""
     pixels, labels = decoded(DATA, "train")
     count = len(pixels)
     folder = work / name / f"after-{recipe.before:g}" if recipe.before else work / name
-    run = Run(name, recipe, count, folder, device)
-    keep = {int(e * count / recipe.batch): e for e in snapshot_epochs(recipe.epochs) if not e or e > recipe.before}
+    run = Run(name, recipe, count, folder, device, autocast)
+    keep = {int(e * count / recipe.batch): e for e in snapshot_epochs(recipe.epochs) if e > recipe.before}
     last = recipe.steps(count)
     with tqdm(total=last, initial=run.step, desc=name, mininterval=10) as bar:
         while run.step < last:
@@ -205,7 +206,10 @@ def train(name: str, recipe: Recipe, work: Path, device: torch.device, every: in
                 bar.set_postfix(loss=f"{loss.item():.3f}")
                 run.save()
     run.snapshot("final")
-    _save({"recipe": asdict(recipe), "images": count}, folder / "recipe.pt")
+    start = card(name)["sha256"] if recipe.before else None
+    precision = "bfloat16" if autocast else "float32"
+    about = {"recipe": asdict(recipe), "images": count, "start": start, "training_precision": precision}
+    _save(about, folder / "recipe.pt")
 
 
 def main() -> None:
@@ -215,12 +219,20 @@ def main() -> None:
     parser.add_argument("--longer", action="store_true", help="start a further cycle from the weights that ship")
     parser.add_argument("--work", type=Path, default=default_work(), help="folder of the checkpoints")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--autocast",
+        action=argparse.BooleanOptionalAction,
+        help="bfloat16 in forward and backward passes; on with CUDA unless told (a processor that has instructions "
+        "for it is faster with it as well, but for depthwise convolutions)",
+    )
     options = parser.parse_args()
+    device = torch.device(options.device)
+    autocast = device.type == "cuda" if options.autocast is None else options.autocast
     for name in options.names:
         before = card(name)["epochs"] if options.longer else 0
         if options.epochs <= before:
             parser.error(f"{name} ships with {before:g} epochs; a longer training needs more, not {options.epochs:g}.")
-        train(name, Recipe(epochs=options.epochs, before=before), options.work, torch.device(options.device))
+        train(name, Recipe(epochs=options.epochs, before=before), options.work, device, autocast=autocast)
 
 
 if __name__ == "__main__":
