@@ -118,13 +118,14 @@ def test_single_rows_are_not_vectorised(monkeypatch):
     np.testing.assert_allclose(jacobian_rows(model, x[0], chunk=1), whole, atol=1e-14)
 
 
-def test_single_rows_in_reduced_precision_are_those_of_a_chunk():
-    model, x = vg.load("vit"), images(1, 64)
+@pytest.mark.parametrize(("name", "most"), [("vit", 0.05), ("swin", 0.05), ("resnet", 0.4), ("mobilenetv2", 0.4)])
+def test_rows_in_reduced_precision_are_near_for_every_chunk(name, most):
+    model, x = vg.load(name), images(1, 64)
     u = torch.eye(model.dim)[:8]
-    some, each = (jacobian_rows(model, x[0], u, chunk, precision=torch.bfloat16) for chunk in (8, 1))
     exact = jacobian_rows(model, x[0], u)
-    assert (some - each).norm() < 0.02 * exact.norm()
-    assert 1e-4 < (each - exact).norm() / exact.norm() < 0.05
+    for chunk in (8, 1):
+        less = jacobian_rows(model, x[0], u, chunk, precision=torch.bfloat16)
+        assert 1e-4 < (less - exact).norm() / exact.norm() < most
 
 
 def test_a_chunk_that_does_not_fit_is_halved(monkeypatch):
@@ -142,8 +143,7 @@ def test_a_chunk_that_does_not_fit_is_halved(monkeypatch):
 
     monkeypatch.setattr(torch.func, "vmap", small_memory)
     np.testing.assert_allclose(jacobian_rows(model, x[0], chunk=7), whole, atol=1e-14)
-    assert sizes[:2] == [7, 3]
-    assert sizes[2:] == [1] * 7
+    assert sizes == [7, 3]  # single rows do without
 
 
 def test_permuting_pixels_permutes_columns_and_keeps_the_spectrum():

@@ -7,6 +7,7 @@ Arrays in this module are `(D, n)`: D components of the embedding, n = 3HW pixel
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -92,36 +93,19 @@ def jacobian_blocks(
     if cotangents is None:
         cotangents = torch.eye(model.dim, device=model.device, dtype=model.dtype)
     size = chunk_that_fits(model) if chunk is None else chunk
-    if size == 1:
-        with torch.enable_grad(), torch.autocast(model.device.type, precision, enabled=precision is not None):
-            leaf = x.clone().requires_grad_()
-            embedding = model.embed(leaf)
+    less = precision is not None
+    several = batched_reverse_mode(autocast=less) if size > 1 else nullcontext()
+    with torch.enable_grad(), several, torch.autocast(model.device.type, precision, enabled=less):
+        leaf = x.clone().requires_grad_()
+        embedding = model.embed(leaf)
 
-        def one(u: torch.Tensor) -> torch.Tensor:
-            return torch.autograd.grad(embedding, leaf, u.to(embedding.dtype), retain_graph=True)[0].flatten(1)
+    def one(u: torch.Tensor) -> torch.Tensor:
+        return torch.autograd.grad(embedding, leaf, u[None].to(embedding.dtype), retain_graph=True)[0].flatten()
 
-        yield from each_batch(one, cotangents, size=1, progress=progress)
-    elif precision is None:
-        with batched_reverse_mode():
-            pullback = torch.func.vjp(model.embed, x)[1]
-            rows = torch.func.vmap(lambda u: pullback(u[None])[0].flatten())
-            batches = each_batch(rows, cotangents, size=size, progress=progress)
-        while True:
-            with batched_reverse_mode():  # entered anew for each chunk: between two, the caller runs as it likes
-                block = next(batches, None)
-            if block is None:
-                return
-            yield block
-    else:
+    def pulled(block: torch.Tensor) -> torch.Tensor:
+        return torch.func.vmap(one)(block) if len(block) > 1 else one(block[0])[None]
 
-        def repeated(u: torch.Tensor) -> torch.Tensor:
-            # a convolution under autocast has no batching rule, but it has batches
-            with torch.enable_grad(), torch.autocast(model.device.type, precision):
-                leaf = x.repeat(len(u), 1, 1, 1).requires_grad_()
-                embedding = model.embed(leaf)
-            return torch.autograd.grad(embedding, leaf, u.to(embedding.dtype))[0].flatten(1)
-
-        yield from each_batch(repeated, cotangents, size=size, progress=progress)
+    yield from each_batch(pulled, cotangents, size=size, progress=progress)
 
 
 def jacobian_rows(
