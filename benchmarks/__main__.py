@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from .harness import contest, measure_peak, write
-from .networks import network, of_size, pictures
+from .networks import SMALL, network, of_size, pictures
 
 ENGINES = ("jacobian", "spectrum", "whole", "leading", "matching", "forward", "lldlc", "travel", "growth")
 RESULTS = Path(__file__).with_name("results")
@@ -43,7 +43,7 @@ def main() -> None:
             continue
         for name in options.networks or getattr(module, "networks", of_size)(options.size):
             model = network(name, device)
-            settings = module.settings(model)
+            settings = module.settings(model) | ({"weights": model.digest} if name in SMALL else {})
             records = contest(engine, name, module.contenders(model), device, options.repeats, **settings)
             write(records, options.out / f"{engine}-{device.type}.json", device)
         network.cache_clear()

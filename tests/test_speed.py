@@ -12,6 +12,7 @@ import pytest
 import vitgeom_nb as vg
 from vitgeom_nb.speed import (
     duration,
+    earlier_weights,
     falls_short,
     faster_peers,
     growth_exponents,
@@ -218,3 +219,21 @@ def test_days_of_one_machine_stand_together(tmp_path: Path) -> None:
 def test_exponents_of_exact_powers(table: pd.DataFrame) -> None:
     assert growth_exponents(table).to_dict("index") == {"us, vit, CPU": {"pixels": 1.0, "threads": -0.5}}
     assert growth_exponents(table[table.engine == "jacobian"]).empty
+
+
+def test_records_of_earlier_weights_are_named(tmp_path):
+    now = vg.load("swin").digest
+    write(
+        tmp_path,
+        "jacobian-cpu",
+        [
+            record("us", "ours", 1.0, network="swin", weights=now),
+            record("us", "ours", 1.0, network="swin", weights="another", engine="travel"),
+            record("us", "ours", 1.0, network="swin", engine="matching"),
+            record("us", "ours", 1.0, network="resnet", weights=vg.load("resnet").digest),
+            record("us", "ours", 1.0, network="ViT-B/16"),
+        ],
+    )
+    table = vg.speed(tmp_path)
+    assert earlier_weights(table) == {"swin": ["matching", "travel"]}
+    assert "weights" not in results(table, "jacobian").columns

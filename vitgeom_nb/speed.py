@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from .errors import DataError
+from .zoo import card, zoo_file
 
 ROLES = ("ours", "variant", "peer", "floor")
 NAMES = ("engine", "network", "contender", "role")
 NUMBERS = ("share", "median", "ratio", "ratio_low", "ratio_high", "peak_memory_mb", "at")
 MACHINE = ("processor", "accelerator", "cores", "threads", "date", "versions")
-COLUMNS = (*NAMES, "device", *NUMBERS, "rounds", "failure", "axis", *MACHINE)
+COLUMNS = (*NAMES, "device", *NUMBERS, "rounds", "failure", "axis", *MACHINE, "weights")
 DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 GROWTH = "growth"  # the engine whose records have an axis
 ENGINES = (
@@ -52,7 +53,8 @@ def speed(folder: str | Path) -> pd.DataFrame:
         `ratio_low` and `ratio_high`, over `rounds` rounds; the `share` of the task that was timed (times are for all
         of it); `peak_memory_mb`, above the loaded network; `failure`, the reason if there is no time; `axis` and `at`,
         what was varied in records of growth; `processor`, `accelerator`, `cores`, `threads`, `date`, `versions`;
-        `error`, relative, and whatever else was recorded, such as `evaluations`. What a record lacks is NaN.
+        `weights`, the digest of an embedded network's weights; `error`, relative, and whatever else was recorded, such
+        as `evaluations`. What a record lacks is NaN.
 
     Raises
     ------
@@ -264,6 +266,16 @@ def provenance(table: pd.DataFrame) -> str:
         said = "; ".join(filter(None, [", ".join(place + threads), ", ".join(days), one["versions"]]))
         lines.append(f"- {DEVICES.get(one['device'], one['device'])}: {said}")
     return "\n".join(lines)
+
+
+def earlier_weights(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Engines by embedded network whose records were taken with other weights than those that ship, or do not say."""
+    named = {name: table[table.network == name] for name in dict.fromkeys(table.network)}
+    shipped = {name: card(name)["sha256"] for name in named if zoo_file(f"{name}.json").exists()}
+    found = {
+        name: list(dict.fromkeys(named[name].engine[named[name].weights != digest])) for name, digest in shipped.items()
+    }
+    return {name: engines for name, engines in found.items() if engines}
 
 
 def growth_exponents(table: pd.DataFrame) -> pd.DataFrame:
