@@ -105,6 +105,14 @@ def peak_memory(engine: str, network: str, contender: str, device: torch.device)
     return float(done.stdout.split()[-1]) if done.returncode == 0 else None
 
 
+def inherited(name: str, find: Callable[[], str]) -> str:
+    """A setting that is searched for once: the processes that measure memory inherit it."""
+    key = f"BENCHMARK_{name}"
+    if key not in os.environ:
+        os.environ[key] = find()
+    return os.environ[key]
+
+
 def measure_peak(contender: Contender, device: torch.device) -> float:
     """What `peak_memory` asks of its process."""
     if device.type == "cuda":

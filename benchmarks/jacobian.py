@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ from vitgeom_nb.derivatives import batched_reverse_mode
 from vitgeom_nb.jacobian import chunk_that_fits, jacobian_rows, reduction_error
 
 from .floor import multiply, passes
-from .harness import Contender
+from .harness import Contender, inherited
 from .networks import pictures
 
 CHUNKS = (8, 16, 32, 64)
@@ -31,24 +30,20 @@ def settings(model: vg.VisionModel) -> dict[str, Any]:
 
 
 def by_torch(model: vg.VisionModel) -> tuple[int, bool]:
-    """The chunk size of jacrev, and whether attention is unfused, that take the least time.
+    """The chunk size of jacrev, and whether attention is unfused, that take the least time."""
 
-    Processes that measure memory inherit them.
-    """
-    name = f"BENCHMARK_JACREV_{model.name}"
-    if name in os.environ:
-        chunk, unfused = map(int, os.environ[name].split())
-        return chunk, bool(unfused)
-    x, times = pictures(model, 1), {}
-    for chunk in CHUNKS:
-        for unfused in (False, True):
-            if chunk <= max(8, rows(model)):
-                start = time.perf_counter()
-                jacrev(model, x, chunk, unfused)()
-                times[chunk, unfused] = time.perf_counter() - start
-    chunk, unfused = min(times, key=times.__getitem__)
-    os.environ[name] = f"{chunk} {unfused:d}"
-    return chunk, unfused
+    def find() -> str:
+        x, times = pictures(model, 1), {}
+        for chunk in CHUNKS:
+            for unfused in (False, True):
+                if chunk <= max(8, rows(model)):
+                    start = time.perf_counter()
+                    jacrev(model, x, chunk, unfused)()
+                    times[f"{chunk} {unfused:d}"] = time.perf_counter() - start
+        return min(times, key=times.__getitem__)
+
+    chunk, unfused = map(int, inherited(f"JACREV_{model.name}", find).split())
+    return chunk, bool(unfused)
 
 
 def jacrev(

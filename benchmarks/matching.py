@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from typing import Any
 
@@ -12,7 +11,7 @@ import xarray as xr
 
 import vitgeom_nb as vg
 
-from .harness import Contender
+from .harness import Contender, inherited
 from .networks import SMALL, pictures
 
 LARGE = ("ViT-B/16", "ResNet-50")
@@ -62,17 +61,17 @@ def inverse_curvature(model: vg.VisionModel) -> float:
 def best_rate(model: vg.VisionModel, method: str) -> float | None:
     """The rate by which most pairs meet the goal, after the fewest evaluations, and of those with the least loss left.
 
-    At 224 the published default takes the place of a search. The process that measures memory inherits the rate.
+    At 224 the published default takes the place of a search.
     """
-    name = f"BENCHMARK_RATE_{method}_{model.name}"
     if is_large(model):
         return 0.01 if method == "adam" else None
-    if name not in os.environ:
+
+    def find() -> str:
         unit = 1.0 if method == "adam" else inverse_curvature(model)
         tried = {rate * unit: match(model, method, rate * unit, TRIAL) for rate in RATES[method]}
-        best = min(tried, key=lambda rate: _rank(tried[rate]))
-        os.environ[name] = repr(best)
-    return float(os.environ[name])
+        return repr(min(tried, key=lambda rate: _rank(tried[rate])))
+
+    return float(inherited(f"RATE_{method}_{model.name}", find))
 
 
 def _rank(found: xr.Dataset) -> tuple[float, ...]:

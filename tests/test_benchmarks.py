@@ -196,3 +196,20 @@ def test_an_unknown_engine_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: p
     with pytest.raises(SystemExit):
         command.main()
     assert "there is no engine nonsense; there are jacobian" in capsys.readouterr().err
+
+
+def test_a_setting_is_searched_for_once_and_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness.os, "environ", {})
+    searches = iter(["first", "second"])
+    assert [harness.inherited("RATE", lambda: next(searches)) for _ in range(2)] == ["first", "first"]
+    assert harness.inherited("CHUNK", lambda: next(searches)) == "second"
+    assert harness.os.environ == {"BENCHMARK_RATE": "first", "BENCHMARK_CHUNK": "second"}
+
+
+def test_records_of_embedded_networks_name_their_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given: list[dict] = []
+    monkeypatch.setattr(command, "contest", lambda *contest, **settings: given.append(settings) or [])
+    options = ["--networks", "swin", "--device", "cpu", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["benchmarks", "forward", *options])
+    command.main()
+    assert [settings["weights"] for settings in given] == [vg.load("swin").digest]
