@@ -36,6 +36,7 @@ test: lint unit notebooks tested-book pages paper ## everything: lint, unit test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 unit: $(VENV)/.test
 	$(SIDE_BY_SIDE) --ignore tests/pages

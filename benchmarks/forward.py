@@ -17,7 +17,7 @@ STEPS, EPSILON = 50, 0.05
 
 
 def settings(model: vg.VisionModel) -> dict[str, Any]:
-    images, directions, batch = (2, 10, 256) if model.size < 200 else (1, 4, 64)
+    images, directions, batch = (2, 10, 256) if model.size < 200 else (1, 2, 64)
     return {"images": images, "directions": directions, "steps": STEPS, "batch": batch}
 
 

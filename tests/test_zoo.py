@@ -109,6 +109,18 @@ def test_a_further_cycle_starts_from_the_weights_that_ship(tiny, tmp_path):
     assert further.constant_steps(len(pixels)) == first + short.constant_steps(len(pixels))
 
 
+def test_a_training_remembers_the_weights_that_it_began_with(tiny, tmp_path, monkeypatch):
+    state = untrained("vit", 0).state_dict()
+    monkeypatch.setattr(train, "weights", lambda name: state)
+    monkeypatch.setattr(train, "card", lambda name: {"sha256": "of the first"})
+    run = train.Run("vit", recipe(4, before=2), 32, tmp_path / "vit" / "after-2", CPU)
+    run.save()
+    monkeypatch.setattr(train, "card", lambda name: {"sha256": "of others that ship since"})
+    train.train("vit", recipe(4, before=2), tmp_path, CPU)
+    done = torch.load(tmp_path / "vit" / "after-2" / "recipe.pt", weights_only=True)
+    assert done["start"] == "of the first"
+
+
 def test_training_learns(tiny, tmp_path):
     pixels, labels = tiny
     run = train.Run("vit", recipe(200, learning_rate=0.02), len(pixels), tmp_path, CPU)
@@ -212,6 +224,7 @@ def test_shipped_files_describe_each_other(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr(ship, "labelled", lambda name, split: Valid())
     monkeypatch.setattr(ship, "class_names", lambda name: [str(i) for i in range(200)])
+    torch.save(untrained("vit", 1).state_dict(), tmp_path / "work" / "vit" / "weights-0.pt")  # measured anew, not read
     card = ship.ship("vit", tmp_path / "work", tmp_path / "zoo", "a test")
     assert json.loads((tmp_path / "zoo" / "vit.json").read_text()) == json.loads(json.dumps(card))
     state = zoo.read_weights(tmp_path / "zoo" / "vit.safetensors", card["sha256"])

@@ -38,6 +38,7 @@ class ZeroShot(torch.nn.Module):
         super().__init__()
         self.text: torch.nn.Module | None = text
         self._names = list(tokens)
+        self.captions: torch.Tensor | None
         for name, value in {**tokens, "log_scale": log_scale, "bias": bias}.items():
             self.register_buffer(name, value.detach().clone())
         self.register_buffer("captions", None)

@@ -160,7 +160,8 @@ def lldlc(
     with torch.no_grad():
         start = in_batches(model.embed, pixels).double()
     constants = {kind: constants_along(model, pixels, start, v, r) for kind, v in ways.items()}
-    limits, spectra = {}, []
+    limits: Found = {}
+    spectra: list[Spectrum] = []
     if {"top", "null"} & set(kinds):
         more, limits, spectra = _by_jacobian(model, pixels, start, ways, r, kinds, drawn, tolerance)
         constants |= more
@@ -222,8 +223,10 @@ def _by_jacobian(
         constants.append({kind: constants_along(model, *here, v[None], r)[0] for kind, v in own.items()})
         slopes.append({kind: (v.double() @ J.double().T).norm(dim=-1) for kind, v in each.items()})
         spectra.append(parts)
-    stacked = ({kind: torch.stack([row[kind] for row in rows]) for kind in rows[0]} for rows in (constants, slopes))
-    return *stacked, spectra
+    over_images, limits = (
+        {kind: torch.stack([row[kind] for row in rows]) for kind in rows[0]} for rows in (constants, slopes)
+    )
+    return over_images, limits, spectra
 
 
 def _padded(parts: list[torch.Tensor]) -> torch.Tensor:

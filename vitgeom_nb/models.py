@@ -40,7 +40,7 @@ def embedded(name: str, state: dict[str, torch.Tensor], **options: Any) -> Visio
     """An embedded architecture with the weights `state`; `options` are those of `VisionModel`."""
     module = ARCHITECTURES[name]()
     module.load_state_dict(state)
-    fixed = {"size": SIZE, "mean": MEAN, "std": STD, "embed": timm_embed, "logits": call}
+    fixed: dict[str, Any] = {"size": SIZE, "mean": MEAN, "std": STD, "embed": timm_embed, "logits": call}
     return VisionModel(module, name=name, family=FAMILIES[name], **fixed, **options)
 
 

@@ -73,10 +73,10 @@ def right_vectors(J: torch.Tensor, parts: Spectrum, k: int | None = None) -> tor
 def right_vectors_of(blocks: Iterable[torch.Tensor], parts: Spectrum, k: int) -> torch.Tensor:
     """`right_vectors` of the J whose rows come in `blocks` `(K_i,n)`, none of which is kept."""
     scaled, done = (parts.left[:, :k] / parts.values[:k]).T, 0
-    right = None
+    right = scaled.new_zeros(k, 0)
     for block in blocks:
-        if right is None:
-            right = block.new_zeros(k, block.shape[1], dtype=torch.float64)
+        if not done:
+            right = scaled.new_zeros(k, block.shape[1])
         weights = scaled[:, done : done + len(block)]
         for start in range(0, block.shape[1], COLUMNS):
             columns = slice(start, start + COLUMNS)

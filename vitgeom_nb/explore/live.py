@@ -36,7 +36,7 @@ class Slider:
         start = control.values[control.start]
         if control.is_choice:
             self.widget: Any = widgets.Dropdown(options=control.values, value=start, description=control.label)
-            self.parts = (self.widget,)
+            self.parts: tuple[Any, ...] = (self.widget,)
         elif not free:
             options = [(control.text(v), v) for v in control.values]
             self.widget = widgets.SelectionSlider(options=options, value=start, description=control.label)

@@ -8,10 +8,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..images import Images
+from ..streaming import LabelledImages
 from .style import show_image, subplots
 
+Batch = Images | LabelledImages
 
-def sample_images(batches: Images | Sequence[Images], columns: int = 6) -> Figure:
+
+def sample_images(batches: Batch | Sequence[Batch], columns: int = 6) -> Figure:
     """Batches of images one below the other, each image under its class or, where it has none, its name.
 
     Parameters
@@ -28,9 +31,9 @@ def sample_images(batches: Images | Sequence[Images], columns: int = 6) -> Figur
     >>> [axes.get_title() for axes in figure.axes[:2]]
     ['cat', 'ship']
     """
-    batches = [batches] if hasattr(batches, "pixels") else list(batches)
+    each = [batches] if isinstance(batches, Batch) else list(batches)
     rows = [
-        batch[list(range(i, min(i + columns, len(batch))))] for batch in batches for i in range(0, len(batch), columns)
+        batch[list(range(i, min(i + columns, len(batch))))] for batch in each for i in range(0, len(batch), columns)
     ]
     figure, grid = subplots(len(rows), columns, figsize=(1.15 * columns, 1.3 * len(rows)), squeeze=False)
     for line, batch in zip(grid, rows, strict=True):

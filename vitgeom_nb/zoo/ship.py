@@ -25,6 +25,7 @@ from ..errors import ArgumentError
 from ..images import Images
 from ..models import embedded
 from ..progress import tqdm
+from ..streaming import LabelledImages
 from ..vision_model import VisionModel
 from ..zoo import card as shipped
 from ..zoo import zoo_file
@@ -46,7 +47,7 @@ def _processor() -> str:
 
 
 @torch.no_grad()
-def evaluate(model: VisionModel, images: Images, batch: int = 250) -> torch.Tensor:
+def evaluate(model: VisionModel, images: Images | LabelledImages, batch: int = 250) -> torch.Tensor:
     """Logits `(N,C)` of all images."""
     parts = [model.logits(images.pixels[i : i + batch]) for i in range(0, len(images), batch)]
     return torch.cat(parts)
@@ -63,11 +64,11 @@ def halved(name: str, state: dict[str, torch.Tensor], images: Images) -> dict[st
 
 
 def history(name: str, folder: Path, images: Images) -> list[dict[str, Any]]:
-    """Accuracy and median direction change of each snapshot that the training kept, in order of epochs."""
+    """Accuracy and median direction change of each trained snapshot that was kept, in order of epochs."""
     rows = []
     for path in folder.glob("weights-*.pt"):
         label = path.stem.removeprefix("weights-")
-        if label == "final":
+        if label in ("0", "final"):
             continue
         model = embedded(name, torch.load(path, weights_only=True))
         rows.append({"epoch": float(label), **_shape(model, images)})
@@ -110,6 +111,7 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
             f"{folder} started from weights of {recipe['before']:g} epochs, which do not ship any more."
         )
     valid = labelled(DATA, "valid")
+    assert valid.labels is not None
     state = torch.load(folder / "weights-final.pt", weights_only=True)
     state = {k: v.contiguous() for k, v in halved(name, state, valid[:256]).items()}
     model = embedded(name, {k: v.float() if v.is_floating_point() else v for k, v in state.items()})

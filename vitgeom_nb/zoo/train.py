@@ -123,6 +123,7 @@ class Run:
             betas=recipe.betas,
             fused=True,
         )
+        self.start = card(name)["sha256"] if recipe.before else None  # of the weights that this run began with
         self.step = recipe.first(images)
         self._resume()
 
@@ -142,11 +143,12 @@ class Run:
             )
         self.module.load_state_dict(state["module"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.step = state["step"]
+        self.step, self.start = state["step"], state.get("start", self.start)
 
     def save(self) -> None:
         """Write the checkpoint; the one at the end of the constant phase is kept for a longer run."""
-        state = {"module": self.module.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step}
+        state = {"module": self.module.state_dict(), "optimiser": self.optimiser.state_dict()}
+        state |= {"step": self.step, "start": self.start}
         constant, cooldown = self._paths()
         _save(state, constant if self.step <= self.recipe.constant_steps(self.images) else cooldown)
 
@@ -206,9 +208,8 @@ def train(
                 bar.set_postfix(loss=f"{loss.item():.3f}")
                 run.save()
     run.snapshot("final")
-    start = card(name)["sha256"] if recipe.before else None
     precision = "bfloat16" if autocast else "float32"
-    about = {"recipe": asdict(recipe), "images": count, "start": start, "training_precision": precision}
+    about = {"recipe": asdict(recipe), "images": count, "start": run.start, "training_precision": precision}
     _save(about, folder / "recipe.pt")
 
 
