@@ -17,8 +17,8 @@ STEPS, EPSILON = 50, 0.05
 
 
 def settings(model: vg.VisionModel) -> dict[str, Any]:
-    images, directions, batch = (2, 10, 256) if model.size < 200 else (1, 2, 64)
-    return {"images": images, "directions": directions, "steps": STEPS, "batch": batch}
+    images, directions = (2, 10) if model.size < 200 else (1, 2)
+    return {"images": images, "directions": directions, "steps": STEPS, "batch": model.batch_size()}
 
 
 @torch.no_grad()
@@ -45,12 +45,11 @@ def line_by_line(model: vg.VisionModel, x: torch.Tensor, count: int) -> torch.Te
 
 def contenders(model: vg.VisionModel) -> list[Contender]:
     about = settings(model)
-    x, directions, batch = pictures(model, about["images"]), about["directions"], about["batch"]
+    x, directions = pictures(model, about["images"]), about["directions"]
     count = len(x) * directions * (STEPS + 1)
-    lines = batch // (STEPS + 1) * (STEPS + 1)  # whole lines that fit in a batch
 
     def ours() -> Any:
-        return vg.direction_change(model, x, directions=directions, steps=STEPS, epsilon=EPSILON, batch=batch)
+        return vg.direction_change(model, x, directions=directions, steps=STEPS, epsilon=EPSILON)
 
     def taken(out: Any) -> dict[str, float]:
         return {"evaluations": float(count)}
@@ -58,5 +57,5 @@ def contenders(model: vg.VisionModel) -> list[Contender]:
     return [
         Contender("direction_change", "ours", ours, taken),
         Contender("a loop over lines and steps", "peer", lambda: line_by_line(model, x, directions), taken),
-        Contender("as many forward passes", "floor", lambda: raw(model.embed, x[:1], count, lines), taken),
+        Contender("as many forward passes", "floor", lambda: raw(model.embed, x[:1], count, about["batch"]), taken),
     ]

@@ -14,13 +14,12 @@ from .forward import raw
 from .harness import Contender
 from .networks import pictures
 
-BATCH = 128  # images at a time in `lldlc`
 R = RADII[::2]
 
 
 def settings(model: vg.VisionModel) -> dict[str, Any]:
     small = model.size < 200
-    return {"images": 8 if small else 1, "directions": 16, "radii": len(R), "batch": BATCH}
+    return {"images": 8 if small else 1, "directions": 16, "radii": len(R), "batch": model.batch_size()}
 
 
 @torch.no_grad()
@@ -49,5 +48,5 @@ def contenders(model: vg.VisionModel) -> list[Contender]:
         Contender("lldlc", "ours", lambda: ours(False), taken),
         Contender("lldlc, with the limits by forward mode", "variant", lambda: ours(True), taken),
         Contender("a loop over directions and radii", "peer", lambda: one_by_one(model, x, directions), taken),
-        Contender("as many forward passes", "floor", lambda: raw(model.embed, x[:1], count, BATCH), taken),
+        Contender("as many forward passes", "floor", lambda: raw(model.embed, x[:1], count, about["batch"]), taken),
     ]

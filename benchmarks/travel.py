@@ -22,7 +22,7 @@ AT_A_TIME = 16  # of the points that captum evaluates, for one image
 def settings(model: vg.VisionModel) -> dict[str, Any]:
     small = model.size < 200
     about = {"epsilon_max": END, "tolerance": TOLERANCE, "per_evaluation": AT_A_TIME}
-    return {"images": 40 if small else 4, "batch": 250 if small else 32} | about
+    return {"images": 40 if small else 4, "batch": model.batch_size()} | about
 
 
 def with_logits(model: vg.VisionModel) -> vg.VisionModel:
@@ -84,10 +84,10 @@ def contenders(model: vg.VisionModel) -> list[Contender]:
     model, about = with_logits(model), settings(model)
     x, batch = pictures(model, about["images"] // 2), about["batch"]
     x = torch.cat([x, x.flip(-1)])  # pictures and their mirror images
-    y = vg.own_labels(model, x, batch)
+    y = vg.own_labels(model, x)
 
     def ours() -> tuple[np.ndarray, int]:
-        way = vg.travel_distance(model, x, y, epsilon_max=END, tolerance=TOLERANCE, resamples=1, batch=batch)
+        way = vg.travel_distance(model, x, y, epsilon_max=END, tolerance=TOLERANCE, resamples=1)
         return way.epsilon.values, int(way.evaluations.sum())
 
     truth, passes = cache(lambda: dense_scan(model, x, y)[0]), ours()[1]

@@ -30,7 +30,7 @@ def test_a_single_row_that_does_not_fit_raises():
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        in_batches(never, torch.zeros(4))
+        in_batches(never, torch.zeros(4), size=8)
 
 
 def test_other_errors_pass_through_at_once():
@@ -41,7 +41,7 @@ def test_other_errors_pass_through_at_once():
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        in_batches(broken, torch.zeros(4))
+        in_batches(broken, torch.zeros(4), size=8)
     assert calls == [4]
 
 

@@ -83,7 +83,7 @@ def test_a_batch_without_memory_is_halved_once_and_for_all() -> None:
     embed = model.embed
 
     class Small:
-        size = model.size
+        size, batch_size = model.size, model.batch_size
 
         def embed(self, images: torch.Tensor) -> torch.Tensor:
             sizes.append(len(images))

@@ -1,3 +1,4 @@
+import copy
 import hashlib
 import shutil
 
@@ -226,6 +227,19 @@ def test_tier_comes_from_the_environment(monkeypatch):
 def test_digest_of_a_wrapped_module_depends_on_its_weights_only():
     same = wrap_raw(Affine(5, 4), 4).digest, wrap_raw(Affine(5, 4), 4).digest
     assert same[0] == same[1] != wrap_raw(Affine(5, 4, seed=1), 4).digest
+
+
+def test_batches_suit_the_device_unless_told(affine):
+    by_size = {32: 32, 64: 32, 128: 21, 224: 8, 512: 8}
+    for size, batch in by_size.items():
+        model = copy.copy(affine)
+        model.size = size
+        assert model.batch_size() == batch
+        model.device = torch.device("cuda")
+        assert model.batch_size() == 256
+    assert affine.batch_size(3) == 3
+    with pytest.raises(ArgumentError, match="batch is 0; pass at least one image"):
+        vg.direction_change(affine, torch.full((1, 3, affine.size, affine.size), 0.5), directions=1, batch=0)
 
 
 def test_a_watched_model_is_the_same_model_and_tells_of_every_pass(affine, pixels):

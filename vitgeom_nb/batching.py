@@ -40,7 +40,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def each_batch(
-    function: Callable[..., Part], *tensors: torch.Tensor, size: int = 128, progress: str | None = None
+    function: Callable[..., Part], *tensors: torch.Tensor, size: int, progress: str | None = None
 ) -> Iterator[Part]:
     """`function` of slices of `tensors` along their first dimension, one after the other.
 
@@ -64,7 +64,7 @@ def each_batch(
 def in_batches(
     function: Callable[..., torch.Tensor],
     *tensors: torch.Tensor,
-    size: int = 128,
+    size: int,
     progress: str | None = None,
     out: torch.Tensor | None = None,
 ) -> torch.Tensor:

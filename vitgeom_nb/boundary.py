@@ -42,7 +42,7 @@ def walk(
     return from_there.direction, travel(model, from_there, labels, search, title)
 
 
-def fgsm_direction(model: VisionModel, images: Any, labels: Any = None, batch: int = 128) -> torch.Tensor:
+def fgsm_direction(model: VisionModel, images: Any, labels: Any = None, batch: int | None = None) -> torch.Tensor:
     r"""Sign of the input gradient of cross-entropy, the direction of the fast gradient sign method.
 
     .. math:: d = \mathrm{sign}\, \nabla_x \bigl[ -\log \mathrm{softmax}(z(x))_y \bigr]
@@ -60,7 +60,7 @@ def fgsm_direction(model: VisionModel, images: Any, labels: Any = None, batch: i
     labels
         The classes to move away from, `(B,)`. Without them, the labels that `images` carry.
     batch
-        Images at once.
+        Images at once, halved when they do not fit; what the device is quickest with unless told.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def fgsm_direction(model: VisionModel, images: Any, labels: Any = None, batch: i
     tensor([-1.])
     """
     pixels, labels = checked(model, images, labels)
-    return depart(model, pixels, labels, batch).direction
+    return depart(model, pixels, labels, model.batch_size(batch)).direction
 
 
 def fgsm_step(
@@ -136,17 +136,18 @@ def fgsm_step(
     """
     clock = Stopwatch()
     pixels, labels = checked(model, images, labels)
-    direction = depart(model, pixels, labels, batch=128).direction
+    batch = model.batch_size()
+    direction = depart(model, pixels, labels, batch).direction
     there = moved(pixels, direction, torch.full((len(pixels),), epsilon), clamp)
     stages = torch.stack([pixels, direction, there], 1)
     shown = torch.stack([pixels, (direction + 1) / 2, there], 1).flatten(0, 1)
-    seen = labels_at(model, shown, 128).view(-1, 3)
+    seen = labels_at(model, shown, batch).view(-1, 3)
     over = ["image", "stage"]
     variables = {
         "picture": Variable([*over, "channel", "y", "x"], stages.float(), "1", "pixel value"),
         "seen": Variable(over, seen, "1", "label the network gives"),
         "seen_name": Variable(over, class_words(model, seen), "1", "name of the label the network gives"),
-        "confidence": Variable(over, confidence_of(model, shown, 128).view(-1, 3), "1", "confidence"),
+        "confidence": Variable(over, confidence_of(model, shown, batch).view(-1, 3), "1", "confidence"),
         "label": Variable(["image"], labels, "1", "class to leave"),
         "psnr": Variable(["image"], psnr(pixels, there), "dB", "peak signal-to-noise ratio of the change"),
     }
@@ -165,7 +166,7 @@ def travel_distance(
     pictures: bool = False,
     resamples: int = 1000,
     seed: int = 0,
-    batch: int = 250,
+    batch: int | None = None,
 ) -> xr.Dataset:
     r"""Travel distance to the decision boundary: how far to go along the FGSM direction until the label changes.
 
@@ -194,7 +195,7 @@ def travel_distance(
     resamples, seed
         Bootstrap samples behind the interval of the rank correlation, and their seed.
     batch
-        Images at once.
+        Images at once, halved when they do not fit; what the device is quickest with unless told.
 
     Returns
     -------
@@ -232,7 +233,7 @@ def travel_distance(
     (0.05, 'crossed')
     """
     clock = Stopwatch()
-    search = Search.make(epsilon_max, grid, tolerance, clamp, batch)
+    search = Search.make(epsilon_max, grid, tolerance, clamp, model.batch_size(batch))
     pixels, labels = checked(model, images, labels)
     direction, way = walk(model, pixels, labels, search, "travel distance")
     there = moved(pixels, direction, torch.nan_to_num(way.epsilon), clamp)

@@ -49,10 +49,10 @@ def check_logits(logits: Any) -> torch.Tensor:
     return logits.double()
 
 
-def model_logits(model: VisionModel, images: Any, size: int = 250) -> torch.Tensor:
+def model_logits(model: VisionModel, images: Any) -> torch.Tensor:
     """Logits `(N,C)` of a model on images, in batches, without a graph."""
     with torch.no_grad():
-        return in_batches(model.logits, model.pixels(images), size=size)
+        return in_batches(model.logits, model.pixels(images), size=model.batch_size())
 
 
 def bin_edges(bins: int) -> torch.Tensor:

@@ -26,7 +26,7 @@ def direction_change(
     steps: int = 50,
     epsilon: float = 0.05,
     seed: int = 0,
-    batch: int = 256,
+    batch: int | None = None,
 ) -> xr.Dataset:
     r"""Angles at which the embedding turns while the image takes equal steps along a straight line.
 
@@ -52,7 +52,7 @@ def direction_change(
     seed
         Seed of the random directions.
     batch
-        Images embedded at once, halved when they do not fit.
+        Images embedded at once, halved when they do not fit; what the device is quickest with unless told.
 
     Returns
     -------
@@ -93,9 +93,10 @@ def direction_change(
         raise ArgumentError(f"epsilon is {epsilon}; the way must have a positive length.")
     lines = Lines.make(model, images, directions, seed)
     distances = torch.arange(steps + 1, dtype=torch.float64) * (epsilon / steps)
+    size = model.batch_size(batch)
 
     def angles(image: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-        moves = embeddings_along(model, *lines.start(image, direction), distances, batch).diff(dim=1)
+        moves = embeddings_along(model, *lines.start(image, direction), distances, size).diff(dim=1)
         length = moves.norm(dim=-1).median(dim=1, keepdim=True).values
         return torch.cat([turning_angle(moves[:, 1:], moves[:, :-1]), length], dim=1)
 
@@ -104,7 +105,7 @@ def direction_change(
 
     def result() -> xr.Dataset:
         angle, length = found.unflatten(0, lines.shape).split([steps - 1, 1], dim=-1)
-        floor = rounding(model, lines, distances[:FLOOR_POINTS], batch)[:, None] / length[..., 0]
+        floor = rounding(model, lines, distances[:FLOOR_POINTS], size)[:, None] / length[..., 0]
         out = measurement(
             {
                 "angle": Variable(("image", "direction", "step"), angle, "rad", "direction change"),
@@ -131,7 +132,7 @@ def direction_change(
         return int((~found[:, -1].isnan()).sum())
 
     with keeping(result, done, len(found), "lines"):
-        in_batches(angles, *each, size=max(1, batch // (steps + 1)), progress="direction change", out=found)
+        in_batches(angles, *each, size=max(1, size // (steps + 1)), progress="direction change", out=found)
     return result()
 
 
@@ -166,7 +167,7 @@ def curvature(
     directions: int | torch.Tensor = 10,
     step: float = 0.001,
     seed: int = 0,
-    batch: int = 32,
+    batch: int | None = None,
 ) -> xr.Dataset:
     r"""Exact curvature of the embedding's path, from second derivatives along the line.
 
@@ -192,7 +193,7 @@ def curvature(
     seed
         Seed of the random directions.
     batch
-        Lines differentiated at once, halved when they do not fit.
+        Lines differentiated at once, halved when they do not fit; what the device is quickest with unless told.
 
     Returns
     -------
@@ -234,7 +235,9 @@ def curvature(
         bend = second - (second * tangent).sum(1, keepdim=True) * tangent
         return torch.stack([speed, bend.norm(dim=1) / speed.square(), second.norm(dim=1)], dim=1)
 
-    found = in_batches(rows, *lines.each(), size=batch, progress="curvature").unflatten(0, lines.shape)
+    found = in_batches(rows, *lines.each(), size=model.batch_size(batch), progress="curvature").unflatten(
+        0, lines.shape
+    )
     speed, kappa, acceleration = found.unbind(-1)
     dims, rate = ("image", "direction"), kappa * speed
     result = measurement(

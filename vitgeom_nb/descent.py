@@ -21,9 +21,8 @@ Stepper = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], tor
 class Objective:
     """Loss 1/2 ||f(x) - t||^2 of each pair, with the number of evaluations that each has cost.
 
-    An evaluation is one forward and one backward pass for one image. Images are flat `(R,n)` rows here. All pairs are
-    evaluated in one batch on an accelerator; a processor gains nothing from more than 32. A batch for which there is no
-    memory is halved, and stays so.
+    An evaluation is one forward and one backward pass for one image. Images are flat `(R,n)` rows here. They are
+    evaluated in batches that suit the device. A batch for which there is no memory is halved, and stays so.
     """
 
     def __init__(self, model: VisionModel, targets: torch.Tensor, max_evaluations: int) -> None:
@@ -31,7 +30,7 @@ class Objective:
         self.max_evaluations = max_evaluations
         self.evaluations = torch.zeros(len(targets), dtype=torch.long, device=targets.device)
         self.done = torch.zeros(len(targets), dtype=torch.bool, device=targets.device)
-        self.size = 32 if targets.device.type == "cpu" else max(1, len(targets))
+        self.size = model.batch_size()
 
     def remaining(self, rows: torch.Tensor) -> torch.Tensor:
         """How many evaluations each of `rows` may still spend: none where it is done."""
@@ -146,7 +145,7 @@ def descend(
     except KeyboardInterrupt:  # it may have come between two of the lines above: measure the points anew
         interrupted = True
         with torch.no_grad():
-            embedding = in_batches(objective.model.embed, objective.images(best))
+            embedding = in_batches(objective.model.embed, objective.images(best), size=objective.size)
         converged = goal.met(F.cosine_similarity(embedding, targets), (embedding - targets).norm(dim=1) / scale)
     used = min(max_evaluations, int(objective.evaluations.max()))
     loss, cosine, residual = history[:, :, :used]

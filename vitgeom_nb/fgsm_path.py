@@ -30,7 +30,7 @@ def fgsm_path(
     epsilon_max: float = 0.1,
     grid: int = 100,
     tolerance: float = 1e-4,
-    batch: int = 250,
+    batch: int | None = None,
 ) -> xr.Dataset:
     r"""Class probabilities along the FGSM path of each image, with and without a random jump before it.
 
@@ -84,7 +84,7 @@ def fgsm_path(
     [0.77, 0.5, 0.23]
     """
     clock = Stopwatch()
-    search = Search.make(epsilon_max, grid, tolerance, False, batch)
+    search = Search.make(epsilon_max, grid, tolerance, False, model.batch_size(batch))
     at = torch.as_tensor(epsilons, dtype=torch.float64)
     if at.ndim != 1 or not len(at) or not bool((at >= 0).all() & at.isfinite().all() & (at.diff() > 0).all()):
         raise ArgumentError("epsilons must be finite and increasing from 0 or more, such as (0, 0.01, 0.02).")
@@ -97,7 +97,7 @@ def fgsm_path(
         direction, way = walk(model, start, labels, search, "FGSM path")
         points = start[:, None] + at.to(start).view(1, -1, 1, 1, 1) * direction[:, None]
         with torch.no_grad():
-            p = in_batches(lambda x: model.logits(x).double().softmax(1), points.flatten(0, 1), size=batch)
+            p = in_batches(lambda x: model.logits(x).double().softmax(1), points.flatten(0, 1), size=search.batch)
         said.append(p.unflatten(0, points.shape[:2]))
         directions.append(direction)
         ways.append(way)

@@ -26,7 +26,7 @@ def class_probabilities(model: VisionModel, path: torch.Tensor) -> dict[str, Var
     if not model.has_logits:
         return {}
     with torch.no_grad():
-        p = in_batches(lambda x: model.logits(x).double().softmax(1), path.flatten(0, 1))
+        p = in_batches(lambda x: model.logits(x).double().softmax(1), path.flatten(0, 1), size=model.batch_size())
     values = p.unflatten(0, path.shape[:2])
     return {
         "probability": Variable(["pair", "s", "class"], values, "1", "softmax probability"),

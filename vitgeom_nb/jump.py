@@ -71,7 +71,7 @@ def random_jump(
     early_steps: int = 5,
     early_step: float = 1e-3,
     resamples: int = 1000,
-    batch: int = 250,
+    batch: int | None = None,
 ) -> xr.Dataset:
     r"""Travel distance from the image, and from a point a small random jump away from it.
 
@@ -134,7 +134,7 @@ def random_jump(
     26.02
     """
     clock = Stopwatch()
-    search = Search.make(epsilon_max, grid, tolerance, clamp, batch)
+    search = Search.make(epsilon_max, grid, tolerance, clamp, model.batch_size(batch))
     if not (size > 0 and early_step > 0):
         raise ArgumentError(f"size and early_step are {size} and {early_step}; both must be positive.")
     if early_steps < 2:
@@ -149,7 +149,7 @@ def random_jump(
         bends.append(torch.full((len(pixels),), torch.nan, dtype=pixels.dtype))
         right = torch.nonzero(way.outcome != ALREADY_WRONG)[:, 0]
         if len(right):
-            bends[-1][right] = early_bend(model, start[right], direction[right], early_steps, early_step, batch)
+            bends[-1][right] = early_bend(model, start[right], direction[right], early_steps, early_step, search.batch)
     both = Travel(*(torch.stack(parts, 1) for parts in zip(*ways, strict=True)))
     crossed = both.outcome == CROSSED
     total = torch.stack([rms((end - pixels).double()).cpu() for end in ends], 1)

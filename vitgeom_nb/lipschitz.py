@@ -52,7 +52,8 @@ def constants_along(
         there = step.view(-1, *pixels.shape[1:]).add_(pixels[image])
         return (model.embed(there).double() - start[image]).norm(dim=-1) / r[at]
 
-    return in_batches(constant, torch.arange(math.prod(shape), device=pixels.device), progress="LLDLC").view(shape)
+    rows = torch.arange(math.prod(shape), device=pixels.device)
+    return in_batches(constant, rows, size=model.batch_size(), progress="LLDLC").view(shape)
 
 
 def slopes_along(model: VisionModel, pixels: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
@@ -158,7 +159,7 @@ def lldlc(
     if match_result is not None:
         ways["matching"] = unit(torch.from_numpy(match_result.matched.values).to(pixels) - pixels).flatten(1)[:, None]
     with torch.no_grad():
-        start = in_batches(model.embed, pixels).double()
+        start = in_batches(model.embed, pixels, size=model.batch_size()).double()
     constants = {kind: constants_along(model, pixels, start, v, r) for kind, v in ways.items()}
     limits: Found = {}
     spectra: list[Spectrum] = []

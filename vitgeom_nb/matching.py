@@ -23,12 +23,12 @@ METHODS = ("minimum-change", "gradient-descent", "adam", "gauss-newton")
 @torch.no_grad()
 def embed(model: VisionModel, images: torch.Tensor) -> torch.Tensor:
     """Embeddings without a graph."""
-    return in_batches(model.embed, images)
+    return in_batches(model.embed, images, size=model.batch_size())
 
 
 @torch.no_grad()
 def _labels(model: VisionModel, images: torch.Tensor) -> torch.Tensor:
-    return in_batches(lambda x: model.logits(x).argmax(1), images)
+    return in_batches(lambda x: model.logits(x).argmax(1), images, size=model.batch_size())
 
 
 def checked_pairs(model: VisionModel, source: Any, target: Any) -> tuple[torch.Tensor, torch.Tensor]:

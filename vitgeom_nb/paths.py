@@ -111,7 +111,7 @@ def path_plane(
     epsilon_max: float = 0.1,
     grid: int = 100,
     tolerance: float = 1e-4,
-    batch: int = 250,
+    batch: int | None = None,
 ) -> xr.Dataset:
     r"""The ways of `random_jump` as the embedding sees them, in one plane, with the decision boundary in it.
 
@@ -180,7 +180,7 @@ def path_plane(
     clock = Stopwatch()
     if points < 2 or resolution < 2 or not beyond >= 1 or not size > 0:
         raise ArgumentError("path_plane needs points and resolution of at least 2, beyond >= 1 and a positive size.")
-    search = Search.make(epsilon_max, grid, tolerance, False, batch)
+    search = Search.make(epsilon_max, grid, tolerance, False, model.batch_size(batch))
     pixels, labels = checked(model, images, labels)
     head = classifier_head(model, pixels, head)
     jump = jump_noise(pixels, seed)
@@ -195,7 +195,7 @@ def path_plane(
         lines = ((pixels[i], direct[i]), (pixels[i], jump[i]), (landed[i], jumped[i]))
         z = torch.stack(
             [
-                embeddings_along(model, start[None], direction[None], steps * length, batch)[0].double()
+                embeddings_along(model, start[None], direction[None], steps * length, search.batch)[0].double()
                 for (start, direction), length in zip(lines, lengths, strict=True)
             ]
         )

@@ -17,7 +17,7 @@ from .zoo.architectures import ARCHITECTURES
 
 
 @torch.no_grad()
-def predict(model: VisionModel, images: Any, batch: int = 64) -> Predictions:
+def predict(model: VisionModel, images: Any, batch: int | None = None) -> Predictions:
     """Logits of a model on labelled images, a batch at a time.
 
     Parameters
@@ -28,14 +28,14 @@ def predict(model: VisionModel, images: Any, batch: int = 64) -> Predictions:
         What `samples()` or `labelled()` returns, with labels of the model's classes. Those of `labelled()` are decoded
         as they are needed; damaged ones are left out and counted.
     batch
-        Images at once.
+        Images at once, halved when they do not fit; what the device is quickest with unless told.
 
     Raises
     ------
     ImageError, LabelError, ModelError
         If the images are not what the model takes, have no labels, or it has no classifier head.
     """
-    parts, labels, skipped = [], [], 0
+    parts, labels, skipped, batch = [], [], 0, model.batch_size(batch)
     batches = images.batches(batch) if hasattr(images, "batches") else [images]
     with tqdm(total=len(images), desc=f"{model.name} looks", unit=" images", leave=False) as bar:
         for some in batches:
@@ -67,7 +67,7 @@ def validation_predictions(name: str, n: int = 5000, seed: int = 0) -> Predictio
     return predict(model, labelled("imagenet", "valid", n, transform=model.preprocess, seed=seed))
 
 
-def own_labels(model: VisionModel, images: Any, batch: int = 250) -> torch.Tensor:
+def own_labels(model: VisionModel, images: Any, batch: int | None = None) -> torch.Tensor:
     """The model's own label of every image, `argmax logits(x)`: `(B,)` on the host.
 
     With these in place of true labels no image is wrong at the start, and every distance is that to the boundary
@@ -80,7 +80,7 @@ def own_labels(model: VisionModel, images: Any, batch: int = 250) -> torch.Tenso
     images
         `(B,3,H,W)` in [0,1], or what `samples()` returns.
     batch
-        Images at once.
+        Images at once, halved when they do not fit; what the device is quickest with unless told.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def own_labels(model: VisionModel, images: Any, batch: int = 250) -> torch.Tenso
     >>> vg.own_labels(model, torch.stack([torch.zeros(3, 2, 2), torch.ones(3, 2, 2)]))
     tensor([1, 0])
     """
-    return labels_at(model, model.pixels(images), batch)
+    return labels_at(model, model.pixels(images), model.batch_size(batch))
 
 
 @torch.no_grad()

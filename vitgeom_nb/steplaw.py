@@ -28,7 +28,7 @@ def step_law(
     directions: int | torch.Tensor = 8,
     seed: int = 0,
     resamples: int = 1000,
-    batch: int = 128,
+    batch: int | None = None,
 ) -> xr.Dataset:
     r"""Direction change against the length h of the step, and the exponent p of angle ~ h^p.
 
@@ -55,7 +55,7 @@ def step_law(
     resamples
         Bootstrap samples over images, behind the 95 % intervals.
     batch
-        Images embedded at once, halved when they do not fit.
+        Images embedded at once, halved when they do not fit; what the device is quickest with unless told.
 
     Returns
     -------
@@ -97,18 +97,18 @@ def step_law(
         or (np.diff(sizes) <= 0).any()
     ):
         raise ArgumentError("steps must be at least three positive lengths in increasing order.")
-    exact = model.in_dtype(torch.float64)
+    exact, size = model.in_dtype(torch.float64), model.batch_size(batch)
     lines = Lines.make(exact, images, directions, seed)
     h = torch.from_numpy(sizes)
     distances = torch.cat([-h.flip(0), h.new_zeros(1), h])
 
     def rows(image: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-        z = embeddings_along(exact, *lines.start(image, direction), distances, batch)
+        z = embeddings_along(exact, *lines.start(image, direction), distances, size)
         middle = z[:, len(h) : len(h) + 1]
         back, ahead = middle - z[:, : len(h)].flip(1), z[:, len(h) + 1 :] - middle
         return torch.stack([turning_angle(ahead, back), ahead.norm(dim=-1)], dim=-1)
 
-    found = in_batches(rows, *lines.each(), size=max(1, batch // len(distances)), progress="step law")
+    found = in_batches(rows, *lines.each(), size=max(1, size // len(distances)), progress="step law")
     angle, moved = (t.cpu().numpy() for t in found.unflatten(0, lines.shape).unbind(-1))
     floor = math.sqrt(6) * _rounding(model, lines)[:, None, None] / moved
     floor = np.nanmedian(floor.reshape(-1, len(sizes)), axis=0)
@@ -146,7 +146,7 @@ def _rounding(model: VisionModel, lines: Lines) -> np.ndarray:
     """Rounding error of a float64 embedding, per image: that of a float32 one, measured and scaled."""
     with torch.no_grad():
         single, double = (
-            in_batches(model.in_dtype(dtype).embed, lines.pixels.to(dtype)).double()
+            in_batches(model.in_dtype(dtype).embed, lines.pixels.to(dtype), size=model.batch_size()).double()
             for dtype in (torch.float32, torch.float64)
         )
     scale = torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps

@@ -49,7 +49,9 @@ def embedding_steps(
     steps = radii.to(directions).view(1, -1, 1) * directions[:, None]
     moved = torch.cat([image.new_zeros(1, image.numel()), steps.flatten(0, 1)])
     with torch.no_grad():
-        f = in_batches(lambda part: model.embed(image + part.view(-1, *image.shape)), moved).double()
+        f = in_batches(
+            lambda part: model.embed(image + part.view(-1, *image.shape)), moved, size=model.batch_size()
+        ).double()
     return (f[1:] - f[0]).unflatten(0, steps.shape[:2])
 
 

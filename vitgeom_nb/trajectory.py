@@ -40,7 +40,7 @@ def trajectory(
     points: int = 33,
     directions: torch.Tensor | None = None,
     seed: int = 0,
-    batch: int = 128,
+    batch: int | None = None,
 ) -> xr.Dataset:
     r"""Move an image in a plane of pixel space, and look at its embedding in the plane that shows most of it.
 
@@ -67,7 +67,7 @@ def trajectory(
     seed
         Seed of the random directions.
     batch
-        Images embedded at once, halved when they do not fit.
+        Images embedded at once, halved when they do not fit; what the device is quickest with unless told.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def trajectory(
         return model.embed(pixels + torch.einsum("pk,kchw->pchw", at, axes)).double()
 
     with torch.no_grad():
-        embedded = in_batches(embed, where, size=batch).cpu().numpy()
+        embedded = in_batches(embed, where, size=model.batch_size(batch)).cpu().numpy()
     flat = plane.reshape(-1, 2)
     basis, explained = _principal(embedded, flat)
     mean = embedded.mean(axis=0)

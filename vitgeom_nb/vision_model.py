@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from .errors import ImageError, ModelError, VitgeomError
+from .errors import ArgumentError, ImageError, ModelError, VitgeomError
 from .images import to_bytes
 
 EmbedFunction = Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]
@@ -124,6 +124,22 @@ class VisionModel:
         if low < 0 or high > 1:
             raise ImageError(f"Pixels must lie in [0, 1]; these go from {low:.3g} to {high:.3g}.")
         return pixels.detach().to(self.device, self.dtype)
+
+    def batch_size(self, asked: int | None = None) -> int:
+        """Images to pass at a time: those `asked` for, else as many as this device is quickest with.
+
+        A processor is quickest while what its layers write fits its caches: a million values of pixels at a time, from
+        8 images of 224 pixels to 32 of 64. An accelerator wants more to do.
+
+        Raises
+        ------
+        ArgumentError
+            If less than one is asked for.
+        """
+        if asked is not None and asked < 1:
+            raise ArgumentError(f"batch is {asked}; pass at least one image at a time.")
+        usual = max(8, min(32, 2**20 // (3 * self.size**2))) if self.device.type == "cpu" else 256
+        return usual if asked is None else asked
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """A picture of any size as this model's own evaluation sees it before normalisation: `(3,H,W)` in [0,1].
