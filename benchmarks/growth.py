@@ -1,4 +1,4 @@
-"""How cost grows with pixels, components, rows at a time, images and threads."""
+"""How cost grows with pixels, components, rows and images at a time, images and threads."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ import vitgeom_nb as vg
 from vitgeom_nb.jacobian import jacobian_rows
 from vitgeom_nb.spectrum import spectrum
 
+from .forward import raw
 from .harness import Contender, contest
-from .networks import IMAGENET
+from .networks import IMAGENET, network
 
-NETWORK = "transformers"
+NETWORK = "transformers"  # but where a contender is named after another one
 SIDES = (32, 64, 96, 128, 192)
 WIDTHS = (96, 192, 384, 768)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 IMAGES = (1, 2, 4, 8)
+AT_A_TIME = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def transformer(side: int, width: int, device: torch.device) -> vg.VisionModel:
@@ -60,6 +62,11 @@ def records(device: torch.device, repeats: int) -> list[dict[str, Any]]:
     model, x = transformer(64, 192, device), image(64, 1, device)[0]
     for chunk in BATCHES:
         point("batch", chunk, "all of J", lambda c=chunk: jacobian_rows(model, x, chunk=c))
+    for name in ("vit", "mobilenetv2"):
+        whole = network(name, device)
+        for batch in AT_A_TIME:
+            task = f"256 embeddings of {name}"
+            point("at a time", batch, task, lambda m=whole, b=batch: raw(m.embed, image(64, 1, device), 256, b))
     for count in IMAGES:
         some = image(64, count, device)
         point("images", count, "20 leading values", lambda s=some: vg.leading_singular_values(model, s, 20))

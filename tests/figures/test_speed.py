@@ -94,3 +94,11 @@ def test_growth_has_a_panel_for_what_was_varied(table):  # noqa: F811
     assert pixels.get_xscale() == pixels.get_yscale() == "log"
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["us", "proportional (to threads: inversely)"]
+
+
+def test_work_in_other_portions_has_no_line_of_proportion(tmp_path):
+    grown = [record("us", "ours", 1.0, engine="growth", axis="at a time", at=at) for at in (1, 8)]
+    write(tmp_path, "growth-cpu", grown)
+    (axis,) = vg.figures.speed_growth(vg.speed(tmp_path)).axes
+    assert axis.get_xlabel() == "images at a time"
+    assert [line.get_label() for line in axis.lines] == ["us"]

@@ -26,11 +26,13 @@ ROLES: dict[str, dict[str, Any]] = {
     "peer": {"color": "#D55E00", "marker": "s", "mfc": "white"},
     "floor": FLOOR,
 }
+SPLIT = ("batch", "at a time")  # the same work in other portions
 IDEAL = "proportional (to threads: inversely)"
 AXES = {
     "pixels": "pixel values $n$",
     "components": "components $D$ of the embedding",
     "batch": "rows of J at a time",
+    "at a time": "images at a time",
     "images": "images",
     "threads": "threads",
 }
@@ -174,7 +176,8 @@ def speed_memory(table: pd.DataFrame) -> Figure:
 def speed_growth(table: pd.DataFrame) -> Figure:
     """Time against pixels, components, batch, images and threads on logarithmic axes, one panel what was varied.
 
-    Marks are medians over rounds; a dotted line is proportional to the horizontal axis, inversely for threads.
+    Marks are medians over rounds; a dotted line is proportional to the horizontal axis, inversely for threads. There is
+    none where the same work is done in other portions.
     """
     grown = table[(table.engine == GROWTH) & (table["median"] > 0) & (table["at"] > 0)]
     if grown.empty:
@@ -191,9 +194,10 @@ def speed_growth(table: pd.DataFrame) -> Figure:
         for curve, points in shown.groupby("curve", sort=False):
             colour, marker = looks[curve]
             axis.plot(points["at"], points["median"], marker, linestyle="-", color=colour, label=curve)
-        ends = shown["at"].iloc[[0, -1]].to_numpy()
-        ideal = (ends / ends[0]) ** (-1 if name == "threads" else 1) * shown["median"].iloc[0]
-        axis.plot(ends, ideal, ":", color="#444444", linewidth=1, label=IDEAL)
+        if name not in SPLIT:
+            ends = shown["at"].iloc[[0, -1]].to_numpy()
+            ideal = (ends / ends[0]) ** (-1 if name == "threads" else 1) * shown["median"].iloc[0]
+            axis.plot(ends, ideal, ":", color="#444444", linewidth=1, label=IDEAL)
         axis.set(xscale="log", yscale="log", xlabel=AXES.get(name, name))
         ticks = sorted(set(shown["at"]))[:: -(-shown["at"].nunique() // 4)]
         axis.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
