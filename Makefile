@@ -31,7 +31,7 @@ serve: ## serve the built book on http://127.0.0.1:8000 (PORT=...)
 	@test -f _build/html/index.html || { echo "There is no book yet: run make book first."; exit 1; }
 	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-test: lint unit notebooks tested-book pages paper ## everything: lint, unit tests, pairs, layers, notebooks, book, built pages
+test: lint unit notebooks tested-book pages paper ## everything: lint, types, unit tests, pairs, layers, notebooks, book, built pages
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
