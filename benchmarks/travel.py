@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from functools import cache
 from typing import Any
 
@@ -13,26 +12,20 @@ import vitgeom_nb as vg
 
 from .forward import raw
 from .harness import Contender
-from .networks import pictures
+from .networks import SMALL, pictures
 
 END, TOLERANCE = 0.1, 1e-4
 AT_A_TIME = 16  # of the points that captum evaluates, for one image
 
 
+def networks(size: str) -> tuple[str, ...]:
+    """Trained networks: the boundary of random weights, and how many steps lead there, mean nothing."""
+    return {"small": SMALL, "large": (), "all": SMALL}[size]
+
+
 def settings(model: vg.VisionModel) -> dict[str, Any]:
-    small = model.size < 200
     about = {"epsilon_max": END, "tolerance": TOLERANCE, "per_evaluation": AT_A_TIME}
-    return {"images": 40 if small else 4, "batch": model.batch_size()} | about
-
-
-def with_logits(model: vg.VisionModel) -> vg.VisionModel:
-    """The model, with scores for 100 random class vectors where it has no classifier."""
-    if model.has_logits:
-        return model
-    other = copy.copy(model)
-    vectors = torch.randn(model.dim, 100, generator=torch.Generator().manual_seed(0)).to(model.device, model.dtype)
-    other._logits = lambda module, x: model._embed(module, x) @ vectors
-    return other
+    return {"images": 40, "batch": model.batch_size()} | about
 
 
 @torch.no_grad()
@@ -81,7 +74,7 @@ def by_captum(model: vg.VisionModel, x: torch.Tensor, y: torch.Tensor, mode: str
 
 
 def contenders(model: vg.VisionModel) -> list[Contender]:
-    model, about = with_logits(model), settings(model)
+    about = settings(model)
     x, batch = pictures(model, about["images"] // 2), about["batch"]
     x = torch.cat([x, x.flip(-1)])  # pictures and their mirror images
     y = vg.own_labels(model, x)
