@@ -31,19 +31,20 @@ def is_large(model: vg.VisionModel) -> bool:
 
 def settings(model: vg.VisionModel) -> dict[str, Any]:
     """Random weights, as at 224, say nothing of how many evaluations a method needs, so all make as few there."""
-    pairs, cap = (2, 20) if is_large(model) else (4, 300)
+    pairs, cap = (1, 20) if is_large(model) else (4, 300)
     return {"pairs": pairs, "cosine": COSINE, "max_evaluations": cap}
 
 
 def pairs(model: vg.VisionModel) -> tuple[torch.Tensor, torch.Tensor]:
-    x = pictures(model, settings(model)["pairs"])
-    return x, x.roll(-1, 0)
+    count = settings(model)["pairs"]
+    x = pictures(model, max(2, count))
+    return x[:count], x.roll(-1, 0)[:count]
 
 
 def match(model: vg.VisionModel, method: str, lr: float | None = None, cap: int | None = None) -> xr.Dataset:
-    """Until the cosine is met; the residual decides nothing."""
-    cap = cap or settings(model)["max_evaluations"]
-    return vg.match(model, *pairs(model), method, cosine=COSINE, residual=10.0, max_evaluations=cap, lr=lr)
+    """Until the cosine is met, for the residual decides nothing; at 224 to the last evaluation, for it is never met."""
+    cap, residual = cap or settings(model)["max_evaluations"], 1e-9 if is_large(model) else 10.0
+    return vg.match(model, *pairs(model), method, cosine=COSINE, residual=residual, max_evaluations=cap, lr=lr)
 
 
 @cache
