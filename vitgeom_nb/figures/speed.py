@@ -70,7 +70,7 @@ def speed(table: pd.DataFrame, engine: str) -> Figure:
     for device, axis in zip(devices, axes[:, 0], strict=True):
         _contest(axis, one[one.device == device], names[device], looks)
         axis.set_title(f"{engine} on the {DEVICES.get(device, device)}", loc="left")
-    _readable(axes[0, 0], (0.5, 0.7, 1.0, 1.5, 2.0, 3.0))  # the panels share their horizontal axis
+    _readable(axes[0, 0], (0.5, 0.7, 1.0, 1.5, 2.0, 3.0), (1.0, 2.0, 5.0))  # the panels share their horizontal axis
     axes[-1, 0].set_xlabel("time relative to ours")
     handles = [Line2D([], [], color=OURS, linewidth=1.6, label=_ours(one))]
     handles += [Line2D([], [], linestyle="", label=name, **drawn) for name, drawn in looks.items()]
@@ -131,11 +131,11 @@ def _time(ours: pd.DataFrame, network: str) -> str:
     return "no time of ours" if np.isnan(seconds) else duration(seconds)
 
 
-def _readable(axis: Axes, short: tuple[float, ...] = (1.0, 2.0, 5.0)) -> None:
-    """A logarithmic axis whose ticks are plain numbers: these multiples of powers of ten on a short one."""
+def _readable(axis: Axes, short: tuple[float, ...], long: tuple[float, ...]) -> None:
+    """A logarithmic axis whose ticks are plain numbers, these multiples of powers of ten if it is short or long."""
     axis.set_xscale("log")
     low, high = axis.get_xlim()
-    axis.xaxis.set_major_locator(LogLocator(subs=short if high / low < 20 else (1.0,)))
+    axis.xaxis.set_major_locator(LogLocator(subs=short if high / low < 20 else long))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_locator(NullLocator())
 
@@ -166,7 +166,7 @@ def speed_memory(table: pd.DataFrame) -> Figure:
                 axis.plot(some.peak_memory_mb, some.network.map(networks.index), linestyle="", **drawn, label=role)
         axis.set_title(f"{engine} on the {DEVICES.get(device, device)}")
         axis.set_xlabel("peak memory [MB]")
-        _readable(axis)
+        _readable(axis, (1.0, 2.0, 5.0), (1.0, 3.0))
     axes[0, 0].set_yticks(range(len(networks)), [look(n)[0] for n in networks])
     axes[0, 0].set_ylim(len(networks) - 0.5, -0.5)
     _legend(figure)
