@@ -34,7 +34,8 @@ def inverse_hessian_product(
     """
     mu = torch.as_tensor(mu, device=vector.device, dtype=vector.dtype).expand(len(vector))[:, None]
     ss, sy, yy = (a @ b.mT for a, b in ((steps, steps), (steps, changes), (changes, changes)))
-    sv, yv = ((pairs @ vector[:, :, None])[:, :, 0] for pairs in (steps, changes))
+    # as rows: a batch of matrices times columns is an order of magnitude slower on a processor
+    sv, yv = ((vector[:, None] @ pairs.mT)[:, 0] for pairs in (steps, changes))
     if newest_first is not None:
         rows, columns = newest_first[:, :, None].expand_as(ss), newest_first[:, None].expand_as(ss)
         ss, sy, yy = (product.gather(1, rows).gather(2, columns) for product in (ss, sy, yy))
