@@ -65,7 +65,7 @@ def records(device: torch.device, repeats: int) -> list[dict[str, Any]]:
     for name in ("vit", "mobilenetv2"):
         whole = network(name, device)
         for batch in AT_A_TIME:
-            task = f"256 embeddings of {name}"
+            task = f"256 embeddings of {vg.figures.style.look(name)[0]}"
             point("at a time", batch, task, lambda m=whole, b=batch: raw(m.embed, image(64, 1, device), 256, b))
     for count in IMAGES:
         some = image(64, count, device)

@@ -217,8 +217,11 @@ def test_days_of_one_machine_stand_together(tmp_path: Path) -> None:
 
 
 def test_exponents_of_exact_powers(table: pd.DataFrame) -> None:
-    assert growth_exponents(table).to_dict("index") == {"us, vit, CPU": {"pixels": 1.0, "threads": -0.5}}
+    assert growth_exponents(table).to_dict("index") == {"us": {"pixels": 1.0, "threads": -0.5}}
     assert growth_exponents(table[table.engine == "jacobian"]).empty
+    both = pd.concat([table, table.assign(device="cuda")])
+    assert list(growth_exponents(both).index) == ["us, CPU", "us, GPU"]
+    assert growth_exponents(table.assign(axis="at a time")).empty  # the same work in other portions does not grow
 
 
 def test_records_of_earlier_weights_are_named(tmp_path):

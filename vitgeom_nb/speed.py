@@ -20,6 +20,7 @@ MACHINE = ("processor", "accelerator", "cores", "threads", "date", "versions")
 COLUMNS = (*NAMES, "device", *NUMBERS, "rounds", "failure", "axis", *MACHINE, "weights")
 DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 GROWTH = "growth"  # the engine whose records have an axis
+PORTIONS = ("batch", "at a time")  # axes along which the same work is done in other portions
 ENGINES = (
     "jacobian",
     "spectrum",
@@ -281,13 +282,16 @@ def earlier_weights(table: pd.DataFrame) -> dict[str, list[str]]:
 def growth_exponents(table: pd.DataFrame) -> pd.DataFrame:
     """How time grows: the exponent p of `time ~ size^p`, by least squares in logarithms over a whole curve.
 
-    A row is a contender, network and device, a column what was varied; proportional is 1, constant is 0.
+    A row is a contender, with its device where there are several; a column is what was varied, unless that is only how
+    the same work is split. Proportional is 1, constant is 0.
     """
     grown = table[(table.engine == GROWTH) & (table["median"] > 0) & (table["at"] > 0)]
+    grown = grown[~grown.axis.isin(PORTIONS)]
     rows: dict[str, dict[str, float]] = {}
-    for (*curve, axis), points in grown.groupby(["contender", "network", "device", "axis"], sort=False):
+    for (name, device, axis), points in grown.groupby(["contender", "device", "axis"], sort=False):
         if points["at"].nunique() > 1:
-            name = f"{curve[0]}, {curve[1]}, {DEVICES.get(curve[2], curve[2])}"
+            if grown.device.nunique() > 1:
+                name = f"{name}, {DEVICES.get(device, device)}"
             slope = np.polyfit(np.log(points["at"]), np.log(points["median"]), 1)[0]
             rows.setdefault(name, {})[axis] = round(float(slope), 2)
     return pd.DataFrame.from_dict(rows, orient="index")

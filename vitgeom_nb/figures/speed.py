@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from ..speed import DEVICES, GROWTH, duration, falls_short
+from ..speed import DEVICES, GROWTH, PORTIONS, duration, falls_short
 from .style import LOOKS, look, subplots
 
 OURS = "#0072B2"
@@ -26,7 +26,6 @@ ROLES: dict[str, dict[str, Any]] = {
     "peer": {"color": "#D55E00", "marker": "s", "mfc": "white"},
     "floor": FLOOR,
 }
-SPLIT = ("batch", "at a time")  # the same work in other portions
 IDEAL = "proportional (to threads: inversely)"
 AXES = {
     "pixels": "pixel values $n$",
@@ -194,7 +193,7 @@ def speed_growth(table: pd.DataFrame) -> Figure:
         for curve, points in shown.groupby("curve", sort=False):
             colour, marker = looks[curve]
             axis.plot(points["at"], points["median"], marker, linestyle="-", color=colour, label=curve)
-        if name not in SPLIT:
+        if name not in PORTIONS:
             ends = shown["at"].iloc[[0, -1]].to_numpy()
             ideal = (ends / ends[0]) ** (-1 if name == "threads" else 1) * shown["median"].iloc[0]
             axis.plot(ends, ideal, ":", color="#444444", linewidth=1, label=IDEAL)
