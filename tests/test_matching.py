@@ -248,6 +248,27 @@ def test_float32_and_a_caller_without_gradients(smooth: vg.VisionModel) -> None:
     np.testing.assert_allclose(found.matched, double.matched, atol=1e-3)
 
 
+def test_what_a_linear_match_has_left_is_what_the_pseudoinverse_says(affine: vg.VisionModel) -> None:
+    source, target = (part.double() for part in pairs(2))
+    matches = vg.match(affine, source, target, cosine=1.0, residual=1e-9, max_evaluations=3)
+    left = vg.match_remainder(affine, matches)
+    gap = (matches.target_embedding - matches.matched_embedding).values
+    for i, image in enumerate(torch.from_numpy(matches.matched.values)):
+        J = torch.autograd.functional.jacobian(lambda x: affine.embed(x[None])[0], image).flatten(1).double().numpy()
+        step = np.linalg.pinv(J) @ gap[i]
+        np.testing.assert_allclose(left.least_norm[i], np.linalg.norm(step), rtol=1e-6)
+        u, s, _ = np.linalg.svd(J, full_matrices=False)
+        assert int(left["rank"][i]) == len(s)
+        strong = np.square(u.T @ gap[i])[: len(s) // 2].sum() / np.square(gap[i]).sum()
+        np.testing.assert_allclose(left.strong_share[i], strong, rtol=1e-6)
+        # the network is linear: the step closes the distance
+        closed = affine.embed(image[None] + torch.from_numpy(step).to(image).view_as(image[None]))[0]
+        np.testing.assert_allclose(closed, matches.target_embedding.values[i], atol=1e-9)
+    other = matches.assign_attrs(weights="of another network")
+    with pytest.raises(ArgumentError, match="not made with the weights of affine"):
+        vg.match_remainder(affine, other)
+
+
 def test_the_measurement_survives_netcdf(smooth: vg.VisionModel, tmp_path: object) -> None:
     found = vg.match(smooth, *pairs())
     assert found.psnr.units == "dB"

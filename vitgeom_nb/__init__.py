@@ -19,7 +19,7 @@ from .jacobian import jacobian
 from .jump import random_jump
 from .leading import leading_singular_values
 from .lipschitz import lldlc
-from .matching import match
+from .matching import match, match_remainder
 from .measurement import open_measurement, package_version, save_measurement
 from .models import load, models, tier
 from .paths import path_plane
@@ -61,6 +61,7 @@ __all__ = [
     "lldlc",
     "load",
     "match",
+    "match_remainder",
     "models",
     "open_measurement",
     "own_labels",

@@ -13,8 +13,11 @@ from .batching import in_batches
 from .descent import Adam, Descent, GaussNewton, Goal, GradientDescent, MinimumChange, Objective, Stepper, descend
 from .directions import rms
 from .errors import ArgumentError, Interrupted
+from .jacobian import jacobian_rows
 from .measurement import Stopwatch, Variable, measurement
+from .progress import tqdm
 from .similarity import psnr, ssim
+from .spectrum import spectrum
 from .vision_model import VisionModel
 
 METHODS = ("minimum-change", "gradient-descent", "adam", "gauss-newton")
@@ -216,3 +219,64 @@ def _variables(
         for name, images in (("source", x_0), ("target", x_t), ("matched", matched)):
             variables[f"{name}_label"] = Variable(pair, _labels(model, images), "1", f"label of the {name} image")
     return variables
+
+
+def match_remainder(model: VisionModel, matches: xr.Dataset) -> xr.Dataset:
+    r"""How much of the distance that a match has left the network responds to, where the match ended.
+
+    .. math:: t - f(x) = \sum_i g_i u_i, \qquad
+              q = \frac{\sum_{i \le r/2} g_i^2}{\sum_i g_i^2}, \qquad
+              \|J^+ (t - f(x))\|^2 = \sum_{i \le r} \frac{g_i^2}{s_i^2}
+
+    with the singular values s and left singular vectors u of the Jacobian J at the match x, of rank r. At a minimum of
+    the loss that is no match, `J^T (t - f(x))` is zero: nothing is left along the directions that J responds to.
+
+    Parameters
+    ----------
+    model
+        The network of the matches.
+    matches
+        What `match` returned.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over `pair`: `strong_share`, q, the part of the squared distance left that lies along the stronger half of the
+        singular directions; `least_norm`, the Euclidean norm of the change that would close the distance to first
+        order, beside `change_norm` of the match; `rank`.
+
+    Raises
+    ------
+    ArgumentError
+        If the matches are not of this network.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))
+    >>> model = vg.wrap(net, mean=[0.5] * 3, std=[0.5] * 3, size=4, name="linear")
+    >>> source, target = torch.rand(2, 1, 3, 4, 4)
+    >>> left = vg.match_remainder(model, vg.match(model, source, target, max_evaluations=1))
+    >>> int(left["rank"][0])
+    5
+    """
+    watch = Stopwatch()
+    if matches.attrs.get("weights") != model.digest:
+        raise ArgumentError(f"These matches were not made with the weights of {model.name}; pass their own network.")
+    x = torch.from_numpy(matches.matched.values).to(model.device, model.dtype)
+    t, f = (matches[f"{kind}_embedding"].values for kind in ("target", "matched"))
+    rows = []
+    for image, gap in zip(tqdm(x, desc="what matches have left", leave=False), torch.from_numpy(t - f), strict=True):
+        parts = spectrum(jacobian_rows(model, image))
+        along = (parts.left.T @ gap.to(parts.left)).square()
+        half = along[: parts.rank // 2].sum() / gap.double().square().sum()
+        step = (along[: parts.rank] / parts.values[: parts.rank].square()).sum().sqrt()
+        rows.append((float(half), float(step), parts.rank))
+    share, norm, rank = map(list, zip(*rows, strict=True))
+    variables = {
+        "strong_share": Variable(["pair"], torch.tensor(share), "1", "share along the stronger singular directions"),
+        "least_norm": Variable(["pair"], torch.tensor(norm), "1", "norm of the change that is left to first order"),
+        "rank": Variable(["pair"], torch.tensor(rank), "1", "rank of the Jacobian at the match"),
+    }
+    return measurement(variables, model=model, seconds=watch.seconds)
