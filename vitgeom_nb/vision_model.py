@@ -128,8 +128,8 @@ class VisionModel:
     def batch_size(self, asked: int | None = None) -> int:
         """Images to pass at a time: those `asked` for, else as many as this device is quickest with.
 
-        A processor is quickest while what its layers write fits its caches: a million values of pixels at a time, from
-        8 images of 224 pixels to 32 of 64. An accelerator wants more to do.
+        A processor is quickest while what its layers write fits its caches: 2^20 values of pixels at a time, but no
+        fewer than 8 images and no more than 32. An accelerator wants more to do.
 
         Raises
         ------
