@@ -264,6 +264,9 @@ def test_what_a_linear_match_has_left_is_what_the_pseudoinverse_says(affine: vg.
         # the network is linear: the step closes the distance
         closed = affine.embed(image[None] + torch.from_numpy(step).to(image).view_as(image[None]))[0]
         np.testing.assert_allclose(closed, matches.target_embedding.values[i], atol=1e-9)
+    nothing = vg.match_remainder(affine, matches.assign(matched_embedding=matches.target_embedding))
+    assert nothing.strong_share.isnull().all()
+    assert (nothing.least_norm == 0).all()
     other = matches.assign_attrs(weights="of another network")
     with pytest.raises(ArgumentError, match="not made with the weights of affine"):
         vg.match_remainder(affine, other)

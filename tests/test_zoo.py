@@ -228,7 +228,7 @@ def test_shipped_files_describe_each_other(tiny, tmp_path, monkeypatch):
     card = ship.ship("vit", tmp_path / "work", tmp_path / "zoo", "a test")
     assert json.loads((tmp_path / "zoo" / "vit.json").read_text()) == json.loads(json.dumps(card))
     state = zoo.read_weights(tmp_path / "zoo" / "vit.safetensors", card["sha256"])
-    logits = ship.evaluate(embedded("vit", state), Valid())
+    logits = ship.model_logits(embedded("vit", state), Valid())
     with np.load(tmp_path / "zoo" / "vit.predictions.npz") as stored:
         np.testing.assert_allclose(stored["logits"], logits, atol=1e-2)
         assert stored["logits"].dtype == np.float16

@@ -235,9 +235,8 @@ def curvature(
         bend = second - (second * tangent).sum(1, keepdim=True) * tangent
         return torch.stack([speed, bend.norm(dim=1) / speed.square(), second.norm(dim=1)], dim=1)
 
-    found = in_batches(rows, *lines.each(), size=model.batch_size(batch), progress="curvature").unflatten(
-        0, lines.shape
-    )
+    found = in_batches(rows, *lines.each(), size=model.batch_size(batch), progress="curvature")
+    found = found.unflatten(0, lines.shape)
     speed, kappa, acceleration = found.unbind(-1)
     dims, rate = ("image", "direction"), kappa * speed
     result = measurement(

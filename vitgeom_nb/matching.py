@@ -242,8 +242,8 @@ def match_remainder(model: VisionModel, matches: xr.Dataset) -> xr.Dataset:
     -------
     xarray.Dataset
         Over `pair`: `strong_share`, q, the part of the squared distance left that lies along the stronger half of the
-        singular directions; `least_norm`, the Euclidean norm of the change that would close the distance to first
-        order, beside `change_norm` of the match; `rank`.
+        singular directions, NaN where nothing is left; `least_norm`, the Euclidean norm of the change that would close
+        the distance to first order, beside `change_norm` of the match; `rank`.
 
     Raises
     ------

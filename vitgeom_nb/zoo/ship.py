@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from ..calibration import reliability
+from ..calibration import model_logits, reliability
 from ..curvature import direction_change
 from ..data import class_names, labelled, samples
 from ..datasets import KNOWN
@@ -25,7 +25,6 @@ from ..errors import ArgumentError
 from ..images import Images
 from ..models import embedded
 from ..progress import tqdm
-from ..streaming import LabelledImages
 from ..vision_model import VisionModel
 from ..zoo import card as shipped
 from ..zoo import zoo_file
@@ -44,13 +43,6 @@ def _processor() -> str:
         if names:
             return f"{names[0]}, {len(names)} cores"
     return platform.processor() or platform.machine()
-
-
-@torch.no_grad()
-def evaluate(model: VisionModel, images: Images | LabelledImages, batch: int = 250) -> torch.Tensor:
-    """Logits `(N,C)` of all images."""
-    parts = [model.logits(images.pixels[i : i + batch]) for i in range(0, len(images), batch)]
-    return torch.cat(parts)
 
 
 def halved(name: str, state: dict[str, torch.Tensor], images: Images) -> dict[str, torch.Tensor]:
@@ -76,7 +68,7 @@ def history(name: str, folder: Path, images: Images) -> list[dict[str, Any]]:
 
 
 def _shape(model: VisionModel, images: Images) -> dict[str, float]:
-    right = (evaluate(model, images).argmax(1) == images.labels).double().mean()
+    right = (model_logits(model, images).argmax(1) == images.labels).double().mean()
     # unlike validation images, these ship with the package: a reader can measure the same again
     line = {key: HISTORY[key] for key in ("directions", "steps", "epsilon", "seed")}
     bend = direction_change(model, samples("imagenet", n=HISTORY["images"], size=SIZE), **line)
@@ -115,7 +107,7 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
     state = torch.load(folder / "weights-final.pt", weights_only=True)
     state = {k: v.contiguous() for k, v in halved(name, state, valid[:256]).items()}
     model = embedded(name, {k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    logits, shown = evaluate(model, valid), HISTORY["top1_images"]
+    logits, shown = model_logits(model, valid), HISTORY["top1_images"]
     # the untrained network is that of the seed, of this very architecture, whatever a cycle before began with
     start = embedded(name, untrained(name, recipe["seed"]).state_dict())
     rows = [{"epoch": 0.0, **_shape(start, valid[:shown])}, *earlier.get("history", [])[1:]]
