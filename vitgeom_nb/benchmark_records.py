@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .core.arguments import checked
 from .errors import DataError
-from .zoo import card, zoo_file
+from .networks.embedded import card, zoo_file
 
 ROLES = ("ours", "variant", "peer", "floor")
 NAMES = ("engine", "network", "contender", "role")
-NUMBERS = ("share", "median", "ratio", "ratio_low", "ratio_high", "peak_memory_mb", "at")
+NUMBERS = ("share", "median", "ratio", "ratio_lower_quartile", "ratio_upper_quartile", "peak_memory_mb", "at")
 MACHINE = ("processor", "accelerator", "cores", "threads", "date", "versions")
 COLUMNS = (*NAMES, "device", *NUMBERS, "rounds", "failure", "axis", *MACHINE, "weights")
 DEVICES = {"cpu": "CPU", "cuda": "GPU"}
@@ -30,9 +31,12 @@ ENGINES = (
     "forward",
     "lldlc",
     "travel",
+    "imports",
+    "busy",
 )  # in the order of the book
 
 
+@checked
 def speed(folder: str | Path) -> pd.DataFrame:
     """Read the speeds that `python -m benchmarks` recorded, a row a record.
 
@@ -49,13 +53,13 @@ def speed(folder: str | Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns: `engine`, `network`, `contender`, its `role` (`"ours"`; `"variant"`, ours in another setting; `"peer"`;
-        `"floor"`, what the machine would need at least) and the `device`; `median` [s], `ratio` and its quartiles
-        `ratio_low` and `ratio_high`, over `rounds` rounds; the `share` of the task that was timed (times are for all
-        of it); `peak_memory_mb`, above the loaded network; `failure`, the reason if there is no time; `axis` and `at`,
-        what was varied in records of growth; `processor`, `accelerator`, `cores`, `threads`, `date`, `versions`;
-        `weights`, the digest of an embedded network's weights; `error`, relative, and whatever else was recorded, such
-        as `evaluations`. What a record lacks is NaN.
+        Columns: `engine`, `network`, `contender`, its `role` (`"ours"`; `"variant"`, ours in another setting;
+        `"peer"`; `"floor"`, what the machine would need at least) and the `device`; `median` [s], `ratio` and its
+        quartiles `ratio_lower_quartile` and `ratio_upper_quartile`, over `rounds` rounds; the `share` of the task
+        that was timed (times are for all of it); `peak_memory_mb`, above the loaded network; `failure`, the reason if
+        there is no time; `axis` and `at`, what was varied in records of growth; `processor`, `accelerator`, `cores`,
+        `threads`, `date`, `versions`; `weights`, the digest of an embedded network's weights; `error`, relative, and
+        whatever else was recorded, such as `evaluations`. What a record lacks is NaN.
 
     Raises
     ------
@@ -223,7 +227,9 @@ def results(table: pd.DataFrame, engine: str) -> pd.DataFrame:
         {
             "time": [_time(r) for _, r in one.iterrows()],
             "× ours": one.ratio.map(_number).values,
-            "quartiles": [f"{r['ratio_low']:.2f}–{r['ratio_high']:.2f}" for _, r in one.iterrows()],
+            "quartiles": [
+                f"{r['ratio_lower_quartile']:.2f}–{r['ratio_upper_quartile']:.2f}" for _, r in one.iterrows()
+            ],
             "MB": one.peak_memory_mb.map(_number).values,
         },
         index=pd.MultiIndex.from_frame(

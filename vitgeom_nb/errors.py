@@ -43,7 +43,7 @@ class Interrupted(KeyboardInterrupt):
     """Someone stopped a long measurement; what was finished is in `finished`, as a measurement.
 
     It ends a program like any KeyboardInterrupt. In a notebook, `import sys; sys.last_value.finished` has the
-    measurement.
+    measurement. Any other exception that ends one keeps its type, and has `finished` too.
     """
 
     def __init__(self, message: str, finished: Any) -> None:
@@ -51,13 +51,39 @@ class Interrupted(KeyboardInterrupt):
         self.finished = finished
 
 
+_HERE = "the exception's `finished` has them."
+
+
 @contextmanager
 def keeping(finished: Callable[[], Any], done: Callable[[], int], total: int, what: str) -> Iterator[None]:
-    """Whoever stops what runs inside gets the measurement `finished()`, unless nothing is `done()` of the `total`."""
+    """Whatever ends what runs inside brings the measurement `finished()`, unless nothing is `done()` of the `total`.
+
+    A KeyboardInterrupt becomes `Interrupted`; another exception keeps its type, and gets a note. What a step inside had
+    finished of its own gives way. `finished` must ask nothing of the network, which may be what failed.
+    """
     try:
         yield
-    except KeyboardInterrupt:
-        if not (count := done()):
-            raise
-        words = f"Stopped after {count} of {total} {what}; the exception's `finished` has them."
-        raise Interrupted(words, finished()) from None
+    except BaseException as error:
+        count = done()
+        if isinstance(error, KeyboardInterrupt):
+            if not count:
+                raise KeyboardInterrupt(*(() if isinstance(error, Interrupted) else error.args)) from None
+            raise Interrupted(f"Stopped after {count} of {total} {what}; {_HERE}", finished()) from None
+        vars(error).pop("finished", None)
+        notes = vars(error).get("__notes__", [])
+        notes[:] = [note for note in notes if not note.endswith(_HERE)]
+        if count:
+            error.finished = finished()  # type: ignore[attr-defined]
+            error.add_note(f"It ended after {count} of {total} {what}; {_HERE}")
+        raise
+
+
+@contextmanager
+def kept_as(own: Callable[[Any], Any]) -> Iterator[None]:
+    """What a measurement inside had finished when something ended it is made one of the caller's own by `own`."""
+    try:
+        yield
+    except BaseException as error:
+        if getattr(error, "finished", None) is not None:
+            error.finished = own(error.finished)  # type: ignore[attr-defined]
+        raise

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .jacobian import jacobian
-from .measurement import Stopwatch, Variable, measurement
-from .vision_model import VisionModel, wrap
+from .core.measurement import Stopwatch, Variable, measurement
+from .jacobians.rows import jacobian
+from .networks.vision_model import VisionModel
+from .networks.wrapping import wrap
 
 SIZE = 4
 SLOPES = {"red above": 2.0, "red below": -1.0, "green above": 3.0, "green below": 0.0}
@@ -112,7 +113,7 @@ def by_hand(red: Any, green: Any) -> xr.Dataset:
     return measurement(
         {
             "embedding": Variable(("image", "component"), f, "embedding", "embedding"),
-            "slope": Variable(("image", "component"), slope, "embedding / colour", "slope in mean red and mean green"),
+            "slope": Variable(("image", "component"), slope, "embedding / pixel", "slope in mean red and mean green"),
             "singular_value": Variable(("image", "rank"), s, unit, "singular value of the Jacobian"),
             "stable_rank": Variable(("image",), (s**2).sum(1) / s[:, 0] ** 2, "1", "stable rank"),
             "distance": Variable(("image",), wall, "pixel", "distance to the nearest wall of the linear region"),
@@ -142,7 +143,7 @@ def plane(model: VisionModel, points: int = 32) -> xr.Dataset:
     watch = Stopwatch()
     axis = (np.arange(points) + 0.5) / points
     green, red = np.meshgrid(axis, axis, indexing="ij")
-    images = colours(red, green)[:, :, :1, :1].repeat(1, 1, model.size, model.size).to(model.device, model.dtype)
+    images = colours(red, green)[:, :, :1, :1].repeat(1, 1, *model.size).to(model.device, model.dtype)
     rows = torch.from_numpy(jacobian(model, images)["jacobian"].sum(("y", "x")).values)
     grid, names = (points, points), ("green", "red")
     with torch.no_grad():
@@ -153,7 +154,7 @@ def plane(model: VisionModel, points: int = 32) -> xr.Dataset:
             "gradient": Variable(
                 (*names, "component", "channel"),
                 rows.unflatten(0, grid),
-                "embedding / colour",
+                "embedding / pixel",
                 "gradient in mean colour",
             ),
             "margin": Variable(
@@ -161,8 +162,8 @@ def plane(model: VisionModel, points: int = 32) -> xr.Dataset:
             ),
         },
         coords={
-            "green": Variable(("green",), axis, "1", "mean green"),
-            "red": Variable(("red",), axis, "1", "mean red"),
+            "green": Variable(("green",), axis, "pixel", "mean green"),
+            "red": Variable(("red",), axis, "pixel", "mean red"),
             "channel": ["red", "green", "blue"],
         },
         model=model,

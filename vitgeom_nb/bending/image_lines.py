@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
-from .batching import in_batches
-from .directions import random_directions, rms
-from .errors import ArgumentError
-from .vision_model import VisionModel
+from ..core.batching import in_batches
+from ..core.random_directions import random_directions, rms
+from ..errors import ArgumentError
+from ..networks.rounding import rounding
+from ..networks.vision_model import VisionModel
 
 
 def turning_angle(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -36,8 +37,8 @@ class Lines:
     directions: torch.Tensor
 
     @classmethod
-    def make(cls, model: VisionModel, images: object, directions: int | torch.Tensor, seed: int) -> Lines:
-        """Lines from checked images along random directions, or along those given as `(B,M,3,H,W)`.
+    def make(cls, model: VisionModel, images: object, directions: int, along: torch.Tensor | None, seed: int) -> Lines:
+        """Lines from checked images along as many random directions, or `along` those given as `(B,M,3,H,W)`.
 
         Raises
         ------
@@ -45,19 +46,25 @@ class Lines:
             If there are no directions, or they are of the wrong shape, zero or not finite.
         """
         pixels = model.pixels(images)
-        if isinstance(directions, torch.Tensor):
-            given = directions.detach().to(model.device, model.dtype)
+        if along is not None:
+            if not isinstance(along, torch.Tensor):
+                raise ArgumentError(
+                    f"along takes a tensor of directions (B or 1, M, 3, H, W), not {type(along).__name__}."
+                )
+            given = along.detach().to(model.device, model.dtype)
             if given.ndim != 5 or given.shape[0] not in (1, len(pixels)) or given.shape[2:] != pixels.shape[1:]:
                 raise ArgumentError(
-                    f"Directions must have shape (B or 1, M, 3, H, W) for images {tuple(pixels.shape)}, "
+                    f"along must have shape (B or 1, M, 3, H, W) for images {tuple(pixels.shape)}, "
                     f"not {tuple(given.shape)}."
                 )
             size = rms(given.flatten(0, 1))
             if not size.numel() or not bool(torch.isfinite(size).all()) or not bool((size > 0).all()):
-                raise ArgumentError("Directions must be finite and not zero, at least one an image.")
+                raise ArgumentError("The directions in along must be finite and not zero, at least one an image.")
             return cls(pixels, given / size.view(*given.shape[:2], 1, 1, 1))
-        if directions < 1:
-            raise ArgumentError(f"directions is {directions}; ask for at least one.")
+        if not isinstance(directions, int) or directions < 1:
+            raise ArgumentError(
+                f"directions is {directions!r}, a number of random directions of at least one; along= takes your own."
+            )
         unit = random_directions(directions, pixels[0], seed)
         return cls(pixels, unit[None] * math.sqrt(pixels[0].numel()))
 
@@ -93,4 +100,12 @@ def embeddings_along(
         return model.embed(direction[line].mul_(along).add_(start[line]))
 
     points = torch.arange(len(start) * count, device=start.device)
-    return in_batches(embed, points, size=batch).unflatten(0, (len(start), count))
+    found = in_batches(embed, points, size=batch).unflatten(0, (len(start), count))
+    return model.finite(found, "embedding", "line")
+
+
+def rounding_along(model: VisionModel, lines: Lines, distances: torch.Tensor) -> torch.Tensor:
+    """Rounding errors `(B,K,D)` of the embeddings along the first line of each image, in the model's own precision."""
+    images = torch.arange(lines.shape[0], device=lines.pixels.device)
+    first = lines.start(images, torch.zeros_like(images))
+    return rounding(model, lambda m: embeddings_along(m, *first, distances, model.batch_size))

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .batching import in_batches
-from .errors import ArgumentError, ImageError
-from .lines import Lines, turning_angle
-from .measurement import Stopwatch, Variable, measurement
-from .vision_model import VisionModel
+from ..core.arguments import checked
+from ..core.batching import in_batches
+from ..core.measurement import Stopwatch, Variable, measurement
+from ..errors import ArgumentError, ImageError, keeping
+from ..networks.vision_model import VisionModel
+from .image_lines import Lines, turning_angle
 
 SHAPES = ("circle", "square", "line")
 
@@ -31,16 +32,17 @@ def outline(shape: str, curves: int, points: int) -> np.ndarray:
     return np.concatenate([np.stack([along, across], -1), np.stack([across, along], -1)])
 
 
+@checked
 def trajectory(
     model: VisionModel,
-    image: Any,
+    images: Any,
+    *,
     shape: str = "square",
     epsilon: float = 0.05,
     curves: int = 5,
     points: int = 33,
-    directions: torch.Tensor | None = None,
+    along: torch.Tensor | None = None,
     seed: int = 0,
-    batch: int | None = None,
 ) -> xr.Dataset:
     r"""Move an image in a plane of pixel space, and look at its embedding in the plane that shows most of it.
 
@@ -54,7 +56,7 @@ def trajectory(
     ----------
     model
         What embeds.
-    image
+    images
         One image, `(1,3,H,W)` in [0,1] or `Images` of length one.
     shape
         `"square"`, the lines of a grid; `"circle"`, concentric circles; or `"line"`, along d_1 alone.
@@ -62,12 +64,10 @@ def trajectory(
         Half the side of the square, the radius of the circle, or half the line, root-mean-square per pixel.
     curves, points
         Lines in each direction (or circles; a line is one), and points on each.
-    directions
+    along
         d_1 and d_2, `(2,3,H,W)`; made orthogonal and of rms 1. Random unless given.
     seed
         Seed of the random directions.
-    batch
-        Images embedded at once, halved when they do not fit; what the device is quickest with unless told.
 
     Returns
     -------
@@ -75,9 +75,9 @@ def trajectory(
         Over (curve, point): `a`, `b` in rms per pixel, and `feature(curve, point, component)` in embedding;
         `explained(component)`, shares of the variance of the embeddings; `nonlinear`, the share that the best affine
         map from (a, b) leaves unexplained: 0 for a linear network; `angle(curve, point)` in rad, at which the embedding
-        turns there, NaN at the ends; `start(channel, y, x)` and `axis(direction, channel, y, x)`, the image and the two
-        directions; `mean(dimension)` and `basis(component, dimension)`, which project an embedding. Of the two signs of
-        a principal direction, the one along which the coordinate of the same number grows is taken.
+        turns there, NaN at the ends; `pixels(channel, y, x)` and `axis(direction, channel, y, x)`, the image and the
+        two directions; `mean(dimension)` and `basis(component, dimension)`, which project an embedding. Of the two
+        signs of a principal direction, the one along which the coordinate of the same number grows is taken.
 
     Raises
     ------
@@ -85,6 +85,8 @@ def trajectory(
         If there is no such shape, `epsilon` is not positive, or the numbers of curves and points are too small.
     ImageError
         If it is not one image that the model takes.
+    Interrupted
+        If someone stops it after the first curve; `finished` then has the curves that are done.
 
     References
     ----------
@@ -107,12 +109,12 @@ def trajectory(
         raise ArgumentError(f"epsilon is {epsilon}; the {shape} must have a positive size.")
     if curves < 1 or points < 3:
         raise ArgumentError(f"{curves} curves of {points} points make no picture; ask for at least 1 and 3.")
-    pixels = model.pixels(image)
+    pixels = model.pixels(images)
     if len(pixels) != 1:
         raise ImageError(f"trajectory() moves one image, not {len(pixels)}; choose one: images[0].")
-    if directions is not None and directions.ndim != 4:
-        raise ArgumentError(f"directions must have shape (2, 3, H, W), not {tuple(directions.shape)}.")
-    axes = Lines.make(model, pixels, 2 if directions is None else directions[None], seed).directions[0]
+    if along is not None and along.ndim != 4:
+        raise ArgumentError(f"along must have shape (2, 3, H, W), not {tuple(along.shape)}.")
+    axes = Lines.make(model, pixels, 2, None if along is None else along[None], seed).directions[0]
     axes = _orthogonal(axes)
     plane = epsilon * outline(shape, curves, points)
     where = torch.from_numpy(plane).to(pixels).flatten(0, 1)
@@ -120,36 +122,46 @@ def trajectory(
     def embed(at: torch.Tensor) -> torch.Tensor:
         return model.embed(pixels + torch.einsum("pk,kchw->pchw", at, axes)).double()
 
-    with torch.no_grad():
-        embedded = in_batches(embed, where, size=model.batch_size(batch)).cpu().numpy()
-    flat = plane.reshape(-1, 2)
-    basis, explained = _principal(embedded, flat)
-    mean = embedded.mean(axis=0)
-    dims = ("curve", "point")
-    return measurement(
-        {
-            "feature": Variable(
-                (*dims, "component"),
-                ((embedded - mean) @ basis.T).reshape(*plane.shape),
-                "embedding",
-                "principal components",
-            ),
-            "angle": Variable(dims, _turns(embedded.reshape(*plane.shape[:2], -1)), "rad", "direction change"),
-            "explained": Variable(("component",), explained, "1", "share of the variance of the embeddings"),
-            "nonlinear": Variable((), _nonlinear(embedded, flat), "1", "share of the variance that is not affine"),
-            "a": Variable(dims, plane[..., 0], "1", "movement along the first direction, rms per pixel"),
-            "b": Variable(dims, plane[..., 1], "1", "movement along the second direction, rms per pixel"),
-            "start": Variable(("channel", "y", "x"), pixels[0], "1", "the image, pixels in [0, 1]"),
-            "axis": Variable(("direction", "channel", "y", "x"), axes, "1", "directions of movement, of rms 1"),
-            "mean": Variable(("dimension",), mean, "embedding", "mean embedding"),
-            "basis": Variable(("component", "dimension"), basis, "1", "principal directions"),
-        },
-        model=model,
-        seed=seed,
-        seconds=watch.seconds,
-        shape=shape,
-        epsilon=epsilon,
-    )
+    found = torch.full((len(where), model.dim), torch.nan, device=model.device, dtype=torch.float64)
+
+    def done() -> int:
+        return int((~found.isnan().all(1)).sum()) // points
+
+    def result(whole: int) -> xr.Dataset:
+        embedded, there = found[: whole * points].cpu().numpy(), plane[:whole]
+        flat = there.reshape(-1, 2)
+        basis, explained = _principal(embedded, flat)
+        mean = embedded.mean(axis=0)
+        dims = ("curve", "point")
+        return measurement(
+            {
+                "feature": Variable(
+                    (*dims, "component"),
+                    ((embedded - mean) @ basis.T).reshape(*there.shape),
+                    "embedding",
+                    "principal components",
+                ),
+                "angle": Variable(dims, _turns(embedded.reshape(*there.shape[:2], -1)), "rad", "direction change"),
+                "explained": Variable(("component",), explained, "1", "share of the variance of the embeddings"),
+                "nonlinear": Variable((), _nonlinear(embedded, flat), "1", "share of the variance that is not affine"),
+                "a": Variable(dims, there[..., 0], "pixel", "movement along the first direction, rms per pixel"),
+                "b": Variable(dims, there[..., 1], "pixel", "movement along the second direction, rms per pixel"),
+                "pixels": Variable(("channel", "y", "x"), pixels[0], "pixel", "the image, pixels in [0, 1]"),
+                "axis": Variable(("direction", "channel", "y", "x"), axes, "1", "directions of movement, of rms 1"),
+                "mean": Variable(("dimension",), mean, "embedding", "mean embedding"),
+                "basis": Variable(("component", "dimension"), basis, "1", "principal directions"),
+            },
+            model=model,
+            seed=seed,
+            seconds=watch.seconds,
+            shape=shape,
+            epsilon=epsilon,
+        )
+
+    with keeping(lambda: result(done()), done, len(plane), "curves"), torch.no_grad():
+        in_batches(embed, where, size=model.batch_size, out=found)
+    model.finite(found, "embedding", "point")
+    return result(len(plane))
 
 
 def _orthogonal(axes: torch.Tensor) -> torch.Tensor:

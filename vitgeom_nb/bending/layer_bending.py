@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,11 +11,12 @@ import torch
 import xarray as xr
 from torch import nn
 
-from .errors import ArgumentError, ModelError
-from .lines import Lines, turning_angle
-from .measurement import Stopwatch, Variable, measurement
-from .progress import tqdm
-from .vision_model import VisionModel
+from ..core.arguments import checked
+from ..core.measurement import Stopwatch, Variable, measurement
+from ..core.progress import tqdm
+from ..errors import ArgumentError, ModelError, keeping
+from ..networks.vision_model import VisionModel
+from .image_lines import Lines, turning_angle
 
 KINDS = (
     "convolution",
@@ -60,11 +62,14 @@ def kind_of(module: nn.Module) -> str | None:
     return "other"
 
 
+@checked
 def additivity(
     model: VisionModel,
     images: Any,
+    *,
     step: float = 0.001,
-    directions: int | torch.Tensor = 1,
+    directions: int = 1,
+    along: torch.Tensor | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Additivity residual and bend of every component g, at the input X that it has inside the network.
@@ -93,7 +98,9 @@ def additivity(
     step
         h, root-mean-square per pixel.
     directions
-        How many random directions, or the directions themselves, as for `direction_change`.
+        How many random directions.
+    along
+        Directions of one's own instead, `(B,M,3,H,W)` or `(1,M,3,H,W)` to share them; scaled to root-mean-square 1.
     seed
         Seed of the random directions.
 
@@ -112,6 +119,8 @@ def additivity(
         If the images are not what the model takes.
     ModelError
         If the embedding goes through no known component.
+    Interrupted
+        If someone stops it after the first lines; `finished` then has NaN for the others.
 
     References
     ----------
@@ -131,31 +140,39 @@ def additivity(
     if not step > 0:
         raise ArgumentError(f"step is {step}; it must be positive.")
     exact = model.in_dtype(torch.float64)
-    lines = Lines.make(exact, images, directions, seed)
+    lines = Lines.make(exact, images, directions, along, seed)
     images_, directions_ = lines.each()
     rows: list[torch.Tensor] = []
-    # one line at a time: nothing need be known about where a component keeps its batch
-    for i, j in tqdm(list(zip(images_, directions_, strict=True)), desc="additivity", leave=False):
-        start, along = lines.start(i[None], j[None])
-        calls, values = _responses(exact, start, start + step * along)
-        rows.append(values)
-    if not calls:
-        raise ModelError(f"{model.name} has no components to measure: its embedding calls no torch module.")
-    residual, bend = torch.stack(rows).unflatten(0, lines.shape).unbind(-1)
-    dims = ("image", "direction", "layer")
-    names, kinds = zip(*calls, strict=True)
-    return measurement(
-        {
-            "residual": Variable(dims, residual, "1", "additivity residual"),
-            "bend": Variable(dims, bend, "rad", "direction change of a component's output"),
-        },
-        coords={"layer": list(names), "kind": Variable(("layer",), list(kinds), "1", "kind of component")},
-        model=exact,
-        seed=seed,
-        seconds=watch.seconds,
-        step=step,
-        directions=lines.shape[1],
-    )
+    calls: list[tuple[str, str]] = []
+
+    def result() -> xr.Dataset:
+        found = torch.full((math.prod(lines.shape), len(calls), 2), torch.nan, dtype=torch.float64)
+        found[: len(rows)] = torch.stack(rows)
+        residual, bend = found.unflatten(0, lines.shape).unbind(-1)
+        dims = ("image", "direction", "layer")
+        names, kinds = zip(*calls, strict=True)
+        return measurement(
+            {
+                "residual": Variable(dims, residual, "1", "additivity residual"),
+                "bend": Variable(dims, bend, "rad", "direction change of a component's output"),
+            },
+            coords={"layer": list(names), "kind": Variable(("layer",), list(kinds), "1", "kind of component")},
+            model=exact,
+            seed=seed,
+            seconds=watch.seconds,
+            step=step,
+            directions=lines.shape[1],
+        )
+
+    with keeping(result, lambda: len(rows), math.prod(lines.shape), "lines"):
+        # one line at a time: nothing need be known about where a component keeps its batch
+        for i, j in tqdm(list(zip(images_, directions_, strict=True)), desc="additivity", leave=False):
+            start, along = lines.start(i[None], j[None])
+            calls, values = _responses(exact, start, start + step * along)
+            if not calls:
+                raise ModelError(f"{model.name} has no components to measure: its embedding calls no torch module.")
+            rows.append(values)
+    return result()
 
 
 @torch.no_grad()

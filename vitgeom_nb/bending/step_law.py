@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 
-from .batching import in_batches
-from .errors import ArgumentError
-from .lines import Lines, embeddings_along, turning_angle
-from .measurement import Stopwatch, Variable, measurement
-from .vision_model import VisionModel
+from ..core.arguments import checked
+from ..core.batching import in_batches
+from ..core.measurement import Stopwatch, Variable, measurement
+from ..errors import ArgumentError, keeping
+from ..networks.vision_model import VisionModel
+from ..statistics.bootstrap import Interval, over_images
+from .image_lines import Lines, embeddings_along, rounding_along, turning_angle
 
 STATISTICS = ("median", "rms")
 SMALL = math.pi / 6  # an angle cannot grow for ever: the law is about small ones
 CLEAR = 100  # times what rounding alone would show, which is known to within a factor of ten
 
 
+@checked
 def step_law(
     model: VisionModel,
     images: Any,
-    steps: Sequence[float] | np.ndarray | None = None,
-    directions: int | torch.Tensor = 8,
+    *,
+    lengths: Sequence[float] | None = None,
+    directions: int = 8,
+    along: torch.Tensor | None = None,
     seed: int = 0,
     resamples: int = 1000,
-    batch: int | None = None,
 ) -> xr.Dataset:
     r"""Direction change against the length h of the step, and the exponent p of angle ~ h^p.
 
@@ -46,16 +50,16 @@ def step_law(
         the short steps.
     images
         `(B,3,H,W)` in [0,1], or what `samples()` returns.
-    steps
-        Lengths h, root-mean-square per pixel, increasing; two a decade from 1e-6 to 1e-1 unless told.
+    lengths
+        Of the steps, h, root-mean-square per pixel, increasing; two a decade from 1e-6 to 1e-1 unless told.
     directions
-        How many random directions, or the directions themselves, as for `direction_change`.
+        How many random directions.
+    along
+        Directions of one's own instead, `(B,M,3,H,W)` or `(1,M,3,H,W)` to share them; scaled to root-mean-square 1.
     seed
         Seed of the directions and of the bootstrap.
     resamples
         Bootstrap samples over images, behind the 95 % intervals.
-    batch
-        Images embedded at once, halved when they do not fit; what the device is quickest with unless told.
 
     Returns
     -------
@@ -64,14 +68,18 @@ def step_law(
         over images and directions, in rad; `noise_floor(step_size)` in rad, the angle that rounding in float64
         alone would show; `fitted(statistic, step_size)`, whether a step takes part in the fit: the typical angle
         is below 30 degrees and a hundred times above the floor; `exponent(statistic)` by least squares on logarithms
-        with `exponent_low`, `exponent_high`, the ends of its 95 % interval (NaN where fewer than three steps fit).
+        with `exponent_low`, `exponent_high`, the ends of its 95 % interval (NaN where fewer than three steps fit, the
+        ends also with fewer than six images), and `reason(statistic)` why there is none, empty where there is one.
+        Where the embedding stands still, as where J = 0, the angle is NaN.
 
     Raises
     ------
     ArgumentError
-        If the steps are not positive and increasing, or fewer than three.
+        If the lengths are not positive and increasing, or fewer than three.
     ImageError
         If the images are not what the model takes.
+    Interrupted
+        If someone stops it after the first lines; `finished` then has NaN for the others.
 
     References
     ----------
@@ -88,7 +96,7 @@ def step_law(
     1.0
     """
     watch = Stopwatch()
-    sizes = np.geomspace(1e-6, 1e-1, 11) if steps is None else np.asarray(steps, dtype=float)
+    sizes = np.geomspace(1e-6, 1e-1, 11) if lengths is None else np.asarray(lengths, dtype=float)
     if (
         sizes.ndim != 1
         or len(sizes) < 3
@@ -96,9 +104,9 @@ def step_law(
         or sizes[0] <= 0
         or (np.diff(sizes) <= 0).any()
     ):
-        raise ArgumentError("steps must be at least three positive lengths in increasing order.")
-    exact, size = model.in_dtype(torch.float64), model.batch_size(batch)
-    lines = Lines.make(exact, images, directions, seed)
+        raise ArgumentError("lengths must be at least three positive steps in increasing order.")
+    exact, size = model.in_dtype(torch.float64), model.batch_size
+    lines = Lines.make(exact, images, directions, along, seed)
     h = torch.from_numpy(sizes)
     distances = torch.cat([-h.flip(0), h.new_zeros(1), h])
 
@@ -108,74 +116,90 @@ def step_law(
         back, ahead = middle - z[:, : len(h)].flip(1), z[:, len(h) + 1 :] - middle
         return torch.stack([turning_angle(ahead, back), ahead.norm(dim=-1)], dim=-1)
 
-    found = in_batches(rows, *lines.each(), size=max(1, size // len(distances)), progress="step law")
-    angle, moved = (t.cpu().numpy() for t in found.unflatten(0, lines.shape).unbind(-1))
-    floor = math.sqrt(6) * _rounding(model, lines)[:, None, None] / moved
-    floor = np.nanmedian(floor.reshape(-1, len(sizes)), axis=0)
-    typical = _typical(angle)
-    fitted = _fits(typical, floor)
-    generator = np.random.default_rng(seed)
-    drawn = (_typical(angle[generator.integers(0, len(angle), len(angle))]) for _ in range(resamples))
-    # a resample may hold no kink at the shortest steps: what it has there is rounding, not an angle
-    replicates = [_exponents(values, sizes, fitted & _fits(values, floor)) for values in drawn]
-    low, high = _quantiles(np.array(replicates))
-    by = ("statistic", "step_size")
-    return measurement(
-        {
-            "angle": Variable(("image", "direction", "step_size"), angle, "rad", "direction change"),
-            "typical": Variable(by, typical, "rad", "typical direction change"),
-            "noise_floor": Variable(("step_size",), floor, "rad", "direction change of a straight line by rounding"),
-            "fitted": Variable(by, fitted, "1", "whether the step takes part in the fit"),
-            "exponent": Variable(("statistic",), _exponents(typical, sizes, fitted), "1", "exponent of the step law"),
-            "exponent_low": Variable(("statistic",), low, "1", "lower end of the 95 % interval of the exponent"),
-            "exponent_high": Variable(("statistic",), high, "1", "upper end of the 95 % interval of the exponent"),
-        },
-        coords={
-            "statistic": list(STATISTICS),
-            "step_size": Variable(("step_size",), sizes, "1", "step h, rms per pixel"),
-        },
-        model=exact,
-        seed=seed,
-        seconds=watch.seconds,
-        directions=lines.shape[1],
-        resamples=resamples,
-    )
+    error = rounding_along(exact, lines, h.new_zeros(1))[:, 0].norm(dim=1).cpu().numpy()
+    each = lines.each()
+    found = torch.full((len(each[0]), len(h), 2), torch.nan, device=exact.device, dtype=exact.dtype)
 
+    def result() -> xr.Dataset:
+        angle, moved = (t.cpu().numpy() for t in found.unflatten(0, lines.shape).unbind(-1))
+        moved[moved == 0] = np.nan  # an embedding that stands still turns by no angle, and has no floor of one
+        floor = _over_lines(np.nanmedian, math.sqrt(6) * error[:, None, None] / moved)
+        typical = _typical(angle)
+        fitted = _fits(typical, floor)
 
-def _rounding(model: VisionModel, lines: Lines) -> np.ndarray:
-    """Rounding error of a float64 embedding, per image: that of a float32 one, measured and scaled."""
-    with torch.no_grad():
-        single, double = (
-            in_batches(model.in_dtype(dtype).embed, lines.pixels.to(dtype), size=model.batch_size()).double()
-            for dtype in (torch.float32, torch.float64)
+        def exponent(which: int) -> Interval:
+            def of_some(some: np.ndarray) -> float:
+                # a resample may hold no kink at the shortest steps: what it has there is rounding, not an angle
+                values = _typical(some)[which]
+                return _slope(values, sizes, fitted[which] & _fits(values, floor))
+
+            return over_images(angle[~np.isnan(angle).all((1, 2))], of_some, resamples, seed)
+
+        exponents = Interval(*np.transpose([exponent(which) for which in range(len(STATISTICS))]))
+        by = ("statistic", "step_size")
+        return measurement(
+            {
+                "angle": Variable(("image", "direction", "step_size"), angle, "rad", "direction change"),
+                "typical": Variable(by, typical, "rad", "typical direction change"),
+                "noise_floor": Variable(
+                    ("step_size",), floor, "rad", "direction change of a straight line by rounding"
+                ),
+                "fitted": Variable(by, fitted, "1", "whether the step takes part in the fit"),
+                "reason": Variable(("statistic",), _reasons(typical, floor), "1", "why there is no exponent"),
+                **exponents.variables("exponent", "1", "exponent of the step law", ("statistic",)),
+            },
+            coords={
+                "statistic": list(STATISTICS),
+                "step_size": Variable(("step_size",), sizes, "pixel", "step h, rms per pixel"),
+            },
+            model=exact,
+            seed=seed,
+            seconds=watch.seconds,
+            directions=lines.shape[1],
+            resamples=resamples,
         )
-    scale = torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps
-    return ((single - double).norm(dim=1) * scale).cpu().numpy()
+
+    def done() -> int:
+        return int((~found[:, -1, 1].isnan()).sum())
+
+    with keeping(result, done, len(found), "lines"):
+        in_batches(rows, *each, size=max(1, size // len(distances)), progress="step law", out=found)
+    return result()
 
 
 def _typical(angle: np.ndarray) -> np.ndarray:
     """Median and root mean square over images and directions -> `(statistic, step)`; standing still counts not."""
-    flat = angle.reshape(-1, angle.shape[-1])
-    return np.stack([np.nanmedian(flat, axis=0), np.sqrt(np.nanmean(flat**2, axis=0))])
+    return np.stack([_over_lines(np.nanmedian, angle), np.sqrt(_over_lines(np.nanmean, angle**2))])
+
+
+def _over_lines(statistic: Callable[..., Any], values: np.ndarray) -> np.ndarray:
+    """A statistic over images and directions, by step; NaN where no embedding moves."""
+    flat = values.reshape(-1, values.shape[-1])
+    known = ~np.isnan(flat).all(0)
+    out = np.full(flat.shape[1], np.nan)
+    out[known] = statistic(flat[:, known], axis=0)
+    return out
 
 
 def _fits(typical: np.ndarray, floor: np.ndarray) -> np.ndarray:
     return (typical < SMALL) & (typical > CLEAR * floor)
 
 
-def _exponents(typical: np.ndarray, sizes: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    """Slope of log angle against log step for each statistic over the fitted steps; NaN for fewer than three."""
-    return np.array(
-        [
-            np.polyfit(np.log(sizes[use]), np.log(values[use]), 1)[0] if use.sum() >= 3 else np.nan
-            for values, use in zip(typical, fitted, strict=True)
-        ]
-    )
+def _reasons(typical: np.ndarray, floor: np.ndarray) -> list[str]:
+    """Why the steps of each statistic give no exponent, in words; nothing where they do."""
+    out = []
+    for angles in typical:
+        far, lost = int((angles >= SMALL).sum()), int((~(angles > CLEAR * floor)).sum())
+        words = (
+            f"of {len(angles)} steps {far} turn by {np.degrees(SMALL):.0f} degrees or more and {lost} no more clearly "
+        )
+        words += "than rounding does; a fit needs three others"
+        out.append("" if _fits(angles, floor).sum() >= 3 else words)
+    return out
 
 
-def _quantiles(replicates: np.ndarray) -> np.ndarray:
-    """Ends of the 95 % intervals `(2,statistic)`; NaN where most resamples allow no fit."""
-    low_high = np.full((2, replicates.shape[1]), np.nan)
-    usable = np.isfinite(replicates).mean(axis=0) > 0.5
-    low_high[:, usable] = np.nanquantile(replicates[:, usable], [0.025, 0.975], axis=0)
-    return low_high
+def _slope(typical: np.ndarray, sizes: np.ndarray, fitted: np.ndarray) -> float:
+    """Slope of log angle against log step over the fitted steps; NaN for fewer than three."""
+    if fitted.sum() < 3:
+        return float("nan")
+    return float(np.polyfit(np.log(sizes[fitted]), np.log(typical[fitted]), 1)[0])

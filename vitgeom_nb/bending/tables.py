@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .summary import interval
+from ..statistics.bootstrap import over_images
+from ..statistics.tables import interval, table
 
 AFFINE = ("convolution", "linear", "average pooling")
-ALIKE = 0.1  # angles that differ by less than this part are called alike
-
-
-def over_images(
-    values: np.ndarray, statistic: Callable[[np.ndarray], float], seed: int = 0, resamples: int = 1000
-) -> tuple[float, float, float]:
-    """A statistic of `values` `(image, ...)`, and the ends of its 95 % bootstrap interval over images."""
-    generator = np.random.default_rng(seed)
-    count = len(values)
-    drawn = [statistic(values[generator.integers(0, count, count)]) for _ in range(resamples)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(statistic(values)), float(low), float(high)
-
-
-def _table(measurements: Iterable[xr.Dataset], rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), index=[m.attrs["model"] for m in measurements])
 
 
 def direction_change_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
@@ -48,20 +33,21 @@ def direction_change_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
         row["tail"] = found["upper"][0] / found["median"][0]
         rows.append(row | {"precision": bend.attrs["precision"].split(":")[0]})
-    return _table(bends, rows)
+    return table(bends, rows)
 
 
-def apart(table: pd.DataFrame, family: Mapping[str, str]) -> str:
+def apart(summary: pd.DataFrame, family: Mapping[str, str]) -> str:
     """How the medians of CNNs stand to those of transformers in a `direction_change_summary`, as words.
 
     `"turn less than"` or `"turn more than"` if the intervals of the two families do not overlap, else
     `"are not set apart from"`.
     """
-    kind = pd.Series({name: family[name] for name in table.index})
-    cnn, transformer = table[kind == "CNN"], table[kind == "transformer"]
-    if cnn["median_high"].max() < transformer["median_low"].min():
+    kind = pd.Series({name: family[name] for name in summary.index})
+    cnn, transformer = summary[kind == "CNN"], summary[kind == "transformer"]
+    # one without an interval keeps its family from being set apart
+    if cnn["median_high"].max(skipna=False) < transformer["median_low"].min(skipna=False):
         return "turn less than"
-    if cnn["median_low"].min() > transformer["median_high"].max():
+    if cnn["median_low"].min(skipna=False) > transformer["median_high"].max(skipna=False):
         return "turn more than"
     return "are not set apart from"
 
@@ -69,7 +55,8 @@ def apart(table: pd.DataFrame, family: Mapping[str, str]) -> str:
 def step_law_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
     """Exponents of measurements of `step_law` with their intervals, the decades they were fitted over, and angles.
 
-    The angles are root mean squares in degrees at the shortest step, at 1e-3, and at the longest.
+    The angles are root mean squares in degrees at the shortest step, at 1e-3, and at the longest. Where no exponent
+    could be fitted, its place has the reason.
     """
     laws = list(measurements)
     rows = []
@@ -79,11 +66,11 @@ def step_law_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
         ends = (float(law["step_size"][0]), 1e-3, float(law["step_size"][-1]))
         at = {h: float(np.degrees(rms["typical"].sel(step_size=h, method="nearest"))) for h in ends}
         rows.append(
-            {"exponent": interval(rms, "exponent", ".2f")}
+            {"exponent": str(rms["reason"].values) or interval(rms, "exponent", ".2f")}
             | {"decades": round(float(np.log10(fitted[-1] / fitted[0])), 1) if len(fitted) else 0.0}
             | {f"at {h:.0e}": angle for h, angle in at.items()}
         )
-    return _table(laws, rows)
+    return table(laws, rows)
 
 
 def additivity_summary(measurements: Iterable[xr.Dataset], variable: str = "bend") -> pd.DataFrame:
@@ -99,30 +86,4 @@ def additivity_summary(measurements: Iterable[xr.Dataset], variable: str = "bend
         kinds = curved.groupby(curved["kind"]).median()
         row: dict[str, object] = {str(kind): float(kinds.sel(kind=kind)) for kind in kinds["kind"].values}
         rows.append(row | {"most": str(curved["kind"].values[int(np.nanargmax(curved.values))])})
-    return _table(each, rows)
-
-
-def training_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
-    """Accuracy at the end and direction change along the training of measurements of `training_history`, in degrees."""
-    each = list(measurements)
-    rows = []
-    for history in each:
-        epoch, bend = history["epoch"].values, np.degrees(history["direction_change"].values)
-        rows.append(
-            {
-                "epochs": float(epoch[-1]),
-                "top-1, %": round(100 * float(history["top1"][-1]), 1),
-                "untrained": bend[0],
-                "largest": bend.max(),
-                "largest at epoch": float(epoch[bend.argmax()]),
-                "trained": bend[-1],
-                "training left it": _compared(bend[-1] / bend[0]),
-            }
-        )
-    return _table(each, rows)
-
-
-def _compared(ratio: float) -> str:
-    if abs(ratio - 1) < ALIKE:
-        return "as bent as before"
-    return "more bent" if ratio > 1 else "straighter"
+    return table(each, rows)

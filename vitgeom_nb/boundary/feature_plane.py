@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 import torch
 import xarray as xr
 
-from .boundary import walk
-from .crossing import CROSSED, OUTCOMES, Search, moved
-from .errors import ArgumentError, ModelError
-from .jump import PATHS, jump_noise
-from .lines import embeddings_along
-from .measurement import Stopwatch, Variable, measurement
-from .predictions import checked
-from .vision_model import VisionModel
+from ..bending.image_lines import embeddings_along
+from ..core.arguments import checked
+from ..core.measurement import Stopwatch, Variable, measurement
+from ..errors import ArgumentError, ModelError
+from ..networks import layers
+from ..networks.vision_model import VisionModel
+from .jumped_travel import PATHS, both_ways, go_both, jump_noise
+from .label_search import CROSSED, OUTCOMES, Search
 
 LEGS = ("direct", "jump", "jumped")
 CORNERS = ("image", "crossing", "crossing after the jump")
 HEAD_TOLERANCE = 1e-3  # relative; a head that is not the model's own is off by more
-EMBEDDING = "embedding units"
+EMBEDDING = "embedding"
 FLAT = 1e-6  # of the first axis; below it three points lie on one line
 
 Head = Callable[[torch.Tensor], torch.Tensor]
@@ -61,13 +61,23 @@ def classifier_head(model: VisionModel, pixels: torch.Tensor, head: Head | None 
         If there is no such map, or the logits of the images are not those of their embeddings.
     """
     if head is None:
+        if model.layer != layers.EMBEDDING:
+            raise ModelError(f"The classifier does not read what {model.name} gives; pass head=, which does.")
         find = getattr(model.module, "get_classifier", None)
         if find is None:
             raise ModelError(f"The head of {model.name} is unknown; pass head=, the map from embedding to logits.")
         head = find()
     with torch.no_grad():
-        logits, ours = model.logits(pixels[:1]), head(model.embed(pixels[:1]))
-    if ours.shape != logits.shape or not float((ours - logits).norm()) <= HEAD_TOLERANCE * float(logits.norm()):
+        logits, z = model.logits(pixels[:1]), model.embed(pixels[:1])
+        try:
+            ours = head(z)
+        except Exception as error:  # whatever the reader's function raises
+            raise ModelError(f"head cannot take an embedding {tuple(z.shape)} of {model.name}: {error!r}.") from error
+    if (
+        not isinstance(ours, torch.Tensor)
+        or ours.shape != logits.shape
+        or not float((ours - logits).norm()) <= HEAD_TOLERANCE * float(logits.norm())
+    ):
         raise ModelError(f"The head of {model.name} does not turn its embedding into its logits; pass head= that does.")
     return head
 
@@ -98,11 +108,13 @@ def _refuse_uncrossed(outcomes: dict[str, torch.Tensor]) -> None:
                 )
 
 
+@checked
 def path_plane(
     model: VisionModel,
     images: Any,
     labels: Any = None,
-    size: float = 0.05,
+    *,
+    jump: float = 0.05,
     seed: int = 0,
     head: Head | None = None,
     points: int = 61,
@@ -111,7 +123,6 @@ def path_plane(
     epsilon_max: float = 0.1,
     grid: int = 100,
     tolerance: float = 1e-4,
-    batch: int | None = None,
 ) -> xr.Dataset:
     r"""The ways of `random_jump` as the embedding sees them, in one plane, with the decision boundary in it.
 
@@ -133,15 +144,15 @@ def path_plane(
         `(B,3,H,W)` in [0,1], or what `samples()` returns: images that cross on both ways, as `random_jump` tells.
     labels
         The classes to leave, `(B,)`. Without them, the labels that `images` carry.
-    size, seed
-        Of the jump, as for `random_jump`, which jumps the same way.
+    jump, seed
+        As for `random_jump`, which jumps the same way.
     head
         The map from embedding `(N,D)` to logits `(N,C)`; that of a timm module is found.
     points, beyond
         Points on every leg of the way, and how far past the crossing to follow it, in multiples of epsilon.
     resolution
         Points of the plane along each axis.
-    epsilon_max, grid, tolerance, batch
+    epsilon_max, grid, tolerance
         As for `travel_distance`.
 
     Returns
@@ -173,50 +184,50 @@ def path_plane(
     >>> parts = {"embed": lambda m, x: m[:3](x), "logits": lambda m, x: m(x)}
     >>> model = vg.wrap(net, mean=[0.5] * 3, std=[0.5] * 3, size=2, **parts)
     >>> images = torch.full((1, 3, 2, 2), 0.5)
-    >>> plane = vg.path_plane(model, images, vg.own_labels(model, images), head=model.module[3], epsilon_max=1.0)
+    >>> plane = vg.path_plane(model, images, model.labels(images), head=model.module[3], epsilon_max=1.0)
     >>> [float(c) for c in plane.corner_position[0, 0]]
     [0.0, 0.0]
     """
     clock = Stopwatch()
-    if points < 2 or resolution < 2 or not beyond >= 1 or not size > 0:
-        raise ArgumentError("path_plane needs points and resolution of at least 2, beyond >= 1 and a positive size.")
-    search = Search.make(epsilon_max, grid, tolerance, False, model.batch_size(batch))
-    pixels, labels = checked(model, images, labels)
+    if points < 2 or resolution < 2 or not beyond >= 1:
+        raise ArgumentError("path_plane needs points and resolution of at least 2, and beyond >= 1.")
+    search = Search.make(epsilon_max, grid, tolerance, False, model.batch_size)
+    pixels, labels = model.pixels_and_labels(images, labels)
     head = classifier_head(model, pixels, head)
-    jump = jump_noise(pixels, seed)
-    landed = moved(pixels, jump, torch.full((len(pixels),), size), False)
-    ways = [(start, *walk(model, start, labels, search, "both ways")) for start in (pixels, landed)]
-    _refuse_uncrossed({path: way.outcome for path, (_, _, way) in zip(PATHS, ways, strict=True)})
-    (_, direct, first), (_, jumped, second) = ways
+    noise = jump_noise(pixels, seed)
+    ways = both_ways(pixels, search, jump, seed)
+    go_both(ways, model, labels, search)
+    first, second = (way.travel.on_host() for way in ways)
+    _refuse_uncrossed(dict(zip(PATHS, (first.outcome, second.outcome), strict=True)))
+    (_, direct, _), (landed, jumped, _) = ways
     steps = torch.linspace(0, 1, points, dtype=torch.float64)
-    rows = []
+    ends, rows = [way.end(search.clamp) for way in ways], []
     for i, label in enumerate(labels.tolist()):
-        lengths = (float(first.epsilon[i]) * beyond, size, float(second.epsilon[i]) * beyond)
-        lines = ((pixels[i], direct[i]), (pixels[i], jump[i]), (landed[i], jumped[i]))
+        lengths = (float(first.epsilon[i]) * beyond, jump, float(second.epsilon[i]) * beyond)
+        lines = ((pixels[i], direct[i]), (pixels[i], noise[i]), (landed[i], jumped[i]))
         z = torch.stack(
             [
                 embeddings_along(model, start[None], direction[None], steps * length, search.batch)[0].double()
                 for (start, direction), length in zip(lines, lengths, strict=True)
             ]
         )
-        ends = [moved(start[i : i + 1], d[i : i + 1], way.epsilon[i : i + 1], False) for start, d, way in ways]
         with torch.no_grad():
-            corners = model.embed(torch.cat([pixels[i : i + 1], *ends])).double()
+            corners = model.embed(torch.stack([pixels[i], *(end[i] for end in ends)])).double()
         rows.append(_seen_in_plane(Plane.through(*corners), corners, z, label, head, model.dtype, resolution))
     found = {name: torch.stack([row[name] for row in rows]).cpu() for name in rows[0]}
     words = {
         "position": (["image", "leg", "point", "axis"], EMBEDDING, "position in the plane"),
         "off_plane": (["image", "leg", "point"], EMBEDDING, "distance to the plane"),
         "off_plane_share": (["image", "leg"], "1", "largest distance to the plane, relative to the way"),
-        "margin_on_path": (["image", "leg", "point"], "logits", "margin of the label on the way"),
+        "margin_on_path": (["image", "leg", "point"], "1", "margin of the label on the way"),
         "corner_position": (["image", "corner", "axis"], EMBEDDING, "point that spans the plane"),
-        "margin": (["image", "row", "column"], "logits", "margin of the label in the plane"),
+        "margin": (["image", "row", "column"], "1", "margin of the label in the plane"),
         "horizontal": (["image", "column"], EMBEDDING, "from the image toward the first crossing"),
         "vertical": (["image", "row"], EMBEDDING, "at a right angle, toward the second crossing"),
     }
     variables = {name: Variable(dims, found[name], units, text) for name, (dims, units, text) in words.items()}
     epsilon = torch.stack([first.epsilon, second.epsilon], 1)
-    variables["epsilon"] = Variable(["image", "path"], epsilon, "rms per pixel", "travel distance")
+    variables["epsilon"] = Variable(["image", "path"], epsilon, "pixel", "travel distance")
     variables["label"] = Variable(["image"], labels, "1", "class to leave")
     coords = {
         "leg": Variable(["leg"], list(LEGS), "1", "part of the way"),
@@ -224,7 +235,7 @@ def path_plane(
         "corner": Variable(["corner"], list(CORNERS), "1", "what spans the plane"),
         "fraction": Variable(["leg", "point"], torch.stack([steps * s for s in (beyond, 1, beyond)]), "1", "fraction"),
     }
-    settings = {"size": size, "points": points, "beyond": beyond, "resolution": resolution, "tolerance": tolerance}
+    settings = {"jump": jump, "points": points, "beyond": beyond, "resolution": resolution, "tolerance": tolerance}
     return measurement(variables, coords=coords, model=model, seed=seed, seconds=clock.seconds, **settings)
 
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
 
-from .batching import in_batches
-from .boundary import rank_variables, walk
-from .correlation import FEWEST, rank_correlation
-from .crossing import ALREADY_WRONG, CROSSED, Search, Travel, beyond, moved, outcome_names
-from .directions import generator, rms
-from .errors import ArgumentError
-from .lines import embeddings_along, turning_angle
-from .measurement import Stopwatch, Variable, measurement
-from .predictions import checked, class_words
-from .similarity import psnr
-from .vision_model import VisionModel
+from ..bending.image_lines import embeddings_along, turning_angle
+from ..core.arguments import checked
+from ..core.batching import in_batches
+from ..core.image_similarity import psnr
+from ..core.measurement import Stopwatch, Variable, measurement
+from ..core.random_directions import generator, rms
+from ..errors import ArgumentError, keeping
+from ..networks.vision_model import VisionModel
+from ..statistics.bootstrap import median_interval, rank_correlation
+from .label_search import ALREADY_WRONG, CROSSED, Search, Travel, beyond, moved, outcome_names
+from .travel import Way
 
 PATHS = ("direct", "jumped")
-STAGES = ("image", "moved", "jumped", "jumped and moved")
 
 
 def jump_noise(pixels: torch.Tensor, seed: int) -> torch.Tensor:
@@ -41,7 +42,33 @@ def jump_noise(pixels: torch.Tensor, seed: int) -> torch.Tensor:
 
 def _own_seed(image: torch.Tensor, seed: int) -> int:
     """32 bits, as many as torch's generator on the host reads."""
-    return int.from_bytes(hashlib.sha256(str(seed).encode() + image.numpy().tobytes()).digest()[:4], "big")
+    pixels = image.float() if image.dtype == torch.bfloat16 else image  # which NumPy has not
+    return int.from_bytes(hashlib.sha256(str(seed).encode() + pixels.numpy().tobytes()).digest()[:4], "big")
+
+
+def both_ways(pixels: torch.Tensor, search: Search, jump: float, seed: int) -> list[Way]:
+    """The ways out from images `(B,3,H,W)` and from where a random jump lands them, in the order of `PATHS`.
+
+    Raises
+    ------
+    ArgumentError
+        If the jump has no positive size.
+    """
+    if not jump > 0:
+        raise ArgumentError(f"jump is {jump}; it must have a positive size.")
+    landed = moved(pixels, jump_noise(pixels, seed), torch.full((len(pixels),), jump), search.clamp)
+    return [Way.begin(start) for start in (pixels, landed)]
+
+
+def go_both(ways: Sequence[Way], model: VisionModel, labels: torch.Tensor, search: Search) -> None:
+    """Go the ways of `both_ways`, one after the other."""
+    for way, title in zip(ways, ("travel distance", "travel distance after the jump"), strict=True):
+        way.go(model, labels, search, title)
+
+
+def ended(ways: Sequence[Way]) -> int:
+    """How many images have come to the end of one way at least."""
+    return max(way.travel.done() for way in ways)
 
 
 def early_bend(
@@ -57,11 +84,13 @@ def early_bend(
     return in_batches(bend, start, direction, size=max(1, batch // (steps + 1))).cpu()
 
 
+@checked
 def random_jump(
     model: VisionModel,
     images: Any,
     labels: Any = None,
-    size: float = 0.05,
+    *,
+    jump: float = 0.05,
     seed: int = 0,
     epsilon_max: float = 0.1,
     grid: int = 100,
@@ -71,7 +100,6 @@ def random_jump(
     early_steps: int = 5,
     early_step: float = 1e-3,
     resamples: int = 1000,
-    batch: int | None = None,
 ) -> xr.Dataset:
     r"""Travel distance from the image, and from a point a small random jump away from it.
 
@@ -89,28 +117,33 @@ def random_jump(
         `(B,3,H,W)` in [0,1], or what `samples()` returns.
     labels
         The classes to leave, `(B,)`. Without them, the labels that `images` carry.
-    size
+    jump
         r, root-mean-square per pixel.
     seed
-        Seed of the jumps and of the bootstrap. A jump depends on it and on the image, not on the batch.
-    epsilon_max, grid, tolerance, clamp, pictures, resamples, batch
+        Seed of the jumps and of the bootstrap behind the rank correlations. A jump depends on it and on the image, not
+        on the batch.
+    epsilon_max, grid, tolerance, clamp, pictures, resamples
         As for `travel_distance`. With `clamp` the jumped image is clamped too.
     early_steps, early_step
-        How many steps of which size, rms per pixel, the direction change at the beginning of each way is averaged over.
+        How many steps of which size, in pixel values, the direction change at the beginning of each way is averaged
+        over.
 
     Returns
     -------
     xarray.Dataset
         Over `image` and `path` (`"direct"`, `"jumped"`): `epsilon` from where the path starts, `outcome`,
         `label_reached` (its name: `name_reached`) as for `travel_distance`; `total`, the rms of the whole change, jump
-        included, and its `psnr` in dB, NaN unless crossed; `direction_change` in rad, NaN where
-        the way starts wrong. Over `image`: `psnr_jump` in dB,
-        `confidence`, `label` (its name: `name`); `change`, epsilon with the jump minus epsilon without, NaN unless
-        both ways crossed; `bend_change`, the same of the direction change. Scalars, each with the ends `_low`, `_high`
-        of a 95 % bootstrap interval: `median_change`; `median_bend_change`; for the direct path over the images that
+        included, and its `psnr` in dB, NaN unless crossed or pushed over by the jump itself; `direction_change` in
+        rad, NaN where the way starts wrong. Over `image`: `psnr_jump` in dB,
+        `confidence`, `label` (its name: `name`); `change`, epsilon with the jump minus epsilon without, over the
+        images that start right: one that the jump itself pushes over is at distance 0 there, one never wrong at
+        infinity, and if it is never wrong on both ways the change is NaN; `bend_change`, the same of the direction
+        change, NaN unless both have one. Scalars, each with the ends `_low`, `_high`
+        of a 95 % interval: `median_change`; `median_bend_change`; for the direct path over the images that
         start right, `rank_correlation` (Spearman) of confidence and distance, and `bend_correlation` of direction
         change and distance.
-        With `pictures`, `picture(image, stage, channel, y, x)`.
+        With `pictures`, `pixels(image, channel, y, x)`, `jumped`, the image after the jump, and
+        `moved(image, path, channel, y, x)`, where each way ended.
 
     Raises
     ------
@@ -118,6 +151,9 @@ def random_jump(
         If the images are not what the model takes, labels are missing or not classes, or there is no head.
     ArgumentError
         If a size is not positive or the search has nothing to search.
+    Interrupted
+        If someone stops it once an outcome is known; `finished` then has `"not finished"` for the other ways, as for
+        `travel_distance`, and NaN for direction changes that were not measured.
 
     References
     ----------
@@ -134,82 +170,84 @@ def random_jump(
     26.02
     """
     clock = Stopwatch()
-    search = Search.make(epsilon_max, grid, tolerance, clamp, model.batch_size(batch))
-    if not (size > 0 and early_step > 0):
-        raise ArgumentError(f"size and early_step are {size} and {early_step}; both must be positive.")
+    search = Search.make(epsilon_max, grid, tolerance, clamp, model.batch_size)
+    if not early_step > 0:
+        raise ArgumentError(f"early_step is {early_step}; it must have a positive size.")
     if early_steps < 2:
         raise ArgumentError(f"early_steps is {early_steps}; an angle needs at least two.")
-    pixels, labels = checked(model, images, labels)
-    landed = moved(pixels, jump_noise(pixels, seed), torch.full((len(pixels),), size), clamp)
-    ends, ways, bends = [], [], []
-    for start, title in ((pixels, "travel distance"), (landed, "travel distance after the jump")):
-        direction, way = walk(model, start, labels, search, title)
-        ways.append(way)
-        ends.append(moved(start, direction, torch.nan_to_num(way.epsilon), clamp))
-        bends.append(torch.full((len(pixels),), torch.nan, dtype=pixels.dtype))
-        right = torch.nonzero(way.outcome != ALREADY_WRONG)[:, 0]
-        if len(right):
-            bends[-1][right] = early_bend(model, start[right], direction[right], early_steps, early_step, search.batch)
-    both = Travel(*(torch.stack(parts, 1) for parts in zip(*ways, strict=True)))
-    crossed = both.outcome == CROSSED
-    total = torch.stack([rms((end - pixels).double()).cpu() for end in ends], 1)
-    quality = torch.stack([psnr(pixels, end) for end in ends], 1)
-    outcome, bend = outcome_names(both.outcome), torch.stack(bends, 1)
-    change, bend_change = both.epsilon.diff(dim=1)[:, 0], bend.diff(dim=1)[:, 0]
-    confidence, distance = ways[0].confidence, beyond(both.epsilon, outcome)[:, 0]
-    by_confidence, by_bend = (rank_correlation(v, distance, resamples, seed) for v in (confidence, bend[:, 0]))
-    over = ["image", "path"]
-    variables = {
-        "epsilon": Variable(over, both.epsilon, "rms per pixel", "travel distance"),
-        "outcome": Variable(over, outcome, "1", "outcome of the search"),
-        "label_reached": Variable(over, both.reached, "1", "class where the way ended"),
-        "name_reached": Variable(over, class_words(model, both.reached), "1", "its name"),
-        "name": Variable(["image"], class_words(model, labels), "1", "name of the class to leave"),
-        "total": Variable(over, torch.where(crossed, total, torch.nan), "rms per pixel", "whole change of the image"),
-        "psnr": Variable(over, torch.where(crossed, quality, torch.nan), "dB", "peak signal-to-noise ratio"),
-        "direction_change": Variable(over, bend, "rad", "mean direction change at the beginning of the way"),
-        "psnr_jump": Variable(["image"], psnr(pixels, landed), "dB", "peak signal-to-noise ratio of the jump alone"),
-        "confidence": Variable(["image"], confidence, "1", "confidence at the image"),
-        "label": Variable(["image"], labels, "1", "class to leave"),
-        "change": Variable(["image"], change, "rms per pixel", "change of the travel distance by the jump"),
-        "bend_change": Variable(["image"], bend_change, "rad", "change of the direction change by the jump"),
-        **median_variables("median_change", change, "rms per pixel", "change of the travel distance", resamples, seed),
-        **median_variables("median_bend_change", bend_change, "rad", "change of direction change", resamples, seed),
-        **rank_variables("rank_correlation", by_confidence, "confidence and travel distance"),
-        **rank_variables("bend_correlation", by_bend, "direction change and travel distance"),
-    }
-    coords = {"path": Variable(["path"], list(PATHS), "1", "where the way starts")}
-    if pictures:
-        stages = torch.stack([pixels, ends[0], landed, ends[1]], 1).float()
-        variables["picture"] = Variable(["image", "stage", "channel", "y", "x"], stages, "1", "pixel value")
-        coords["stage"] = Variable(["stage"], list(STAGES), "1", "what the picture shows")
-    settings = {"size": size, "epsilon_max": epsilon_max, "grid": grid, "tolerance": tolerance, "clamp": clamp}
-    settings |= {"images": len(pixels), "early_steps": early_steps, "early_step": early_step, "resamples": resamples}
-    return measurement(variables, coords=coords, model=model, seed=seed, seconds=clock.seconds, **settings)
+    pixels, labels = model.pixels_and_labels(images, labels)
+    ways = both_ways(pixels, search, jump, seed)
+    landed = ways[1].start
+    bends = [torch.full((len(pixels),), torch.nan, dtype=pixels.dtype) for _ in ways]
 
+    def result() -> xr.Dataset:
+        travels, ends = [way.travel.on_host() for way in ways], [way.end(search.clamp) for way in ways]
+        both = Travel(*(torch.stack(parts, 1) for parts in zip(*travels, strict=True)))
+        crossed = both.outcome == CROSSED
+        pushed = (both.outcome == torch.tensor([-1, ALREADY_WRONG])) & (both.outcome[:, :1] != ALREADY_WRONG)
+        arrived = crossed | pushed
+        total = torch.stack([rms((end - pixels).double()).cpu() for end in ends], 1)
+        quality = torch.stack([psnr(pixels, end) for end in ends], 1)
+        outcome, bend = outcome_names(both.outcome), torch.stack(bends, 1)
+        confidence, distance = travels[0].confidence, beyond(both.epsilon[:, 0], outcome[:, 0])
+        with np.errstate(invalid="ignore"):  # of what is at infinity on both ways
+            change = beyond(both.epsilon[:, 1], outcome[:, 1], already=0.0) - distance
+        bend_change = bend.diff(dim=1)[:, 0].double()
+        either = (confidence, bend[:, 0].double())
+        by_confidence, by_bend = (rank_correlation(v, distance, resamples, seed) for v in either)
+        over = ["image", "path"]
+        variables = {
+            "epsilon": Variable(over, both.epsilon, "pixel", "travel distance"),
+            "outcome": Variable(over, outcome, "1", "outcome of the search"),
+            "label_reached": Variable(over, both.reached, "1", "class where the way ended"),
+            "name_reached": Variable(over, model.class_name(both.reached), "1", "its name"),
+            "name": Variable(["image"], model.class_name(labels), "1", "name of the class to leave"),
+            "total": Variable(over, torch.where(arrived, total, torch.nan), "pixel", "whole change of the image"),
+            "psnr": Variable(over, torch.where(arrived, quality, torch.nan), "dB", "peak signal-to-noise ratio"),
+            "direction_change": Variable(over, bend, "rad", "mean direction change at the beginning of the way"),
+            "psnr_jump": Variable(
+                ["image"], psnr(pixels, landed), "dB", "peak signal-to-noise ratio of the jump alone"
+            ),
+            "confidence": Variable(["image"], confidence, "1", "confidence at the image"),
+            "label": Variable(["image"], labels, "1", "class to leave"),
+            "change": Variable(["image"], change, "pixel", "change of the travel distance by the jump"),
+            "bend_change": Variable(["image"], bend_change, "rad", "change of the direction change by the jump"),
+            **median_interval(change).variables(
+                "median_change", "pixel", "median change of the travel distance by the jump"
+            ),
+            **median_interval(bend_change).variables(
+                "median_bend_change", "rad", "median change of the direction change by the jump"
+            ),
+            **by_confidence.variables("rank_correlation", "1", "rank correlation of confidence and travel distance"),
+            **by_bend.variables("bend_correlation", "1", "rank correlation of direction change and travel distance"),
+        }
+        coords = {"path": Variable(["path"], list(PATHS), "1", "where the way starts")}
+        if pictures:
+            picture = ["channel", "y", "x"]
+            variables["pixels"] = Variable(["image", *picture], pixels, "pixel", "the image, pixels in [0, 1]")
+            variables["jumped"] = Variable(["image", *picture], landed, "pixel", "the image after the jump")
+            variables["moved"] = Variable(
+                [*over, *picture], torch.stack(ends, 1), "pixel", "the image where the way ended"
+            )
+        settings = {
+            "jump": jump,
+            "epsilon_max": epsilon_max,
+            "grid": grid,
+            "tolerance": both.tolerance(tolerance),
+            "clamp": clamp,
+        }
+        settings |= {
+            "images": len(pixels),
+            "early_steps": early_steps,
+            "early_step": early_step,
+            "resamples": resamples,
+        }
+        return measurement(variables, coords=coords, model=model, seed=seed, seconds=clock.seconds, **settings)
 
-def median_interval(values: torch.Tensor, resamples: int, seed: int) -> tuple[float, float, float]:
-    """Median of the values that are not NaN, and the ends of its 95 % percentile bootstrap interval.
-
-    The ends are NaN with fewer than six values, whose range holds the median with less than 95 %.
-    """
-    known = values[~values.isnan()]
-    if len(known) < FEWEST:
-        return (float(known.quantile(0.5)) if len(known) else float("nan")), float("nan"), float("nan")
-    drawn = known[torch.randint(len(known), (resamples, len(known)), generator=generator(seed))]
-    levels = torch.tensor([0.025, 0.975], dtype=known.dtype)
-    low, high = torch.quantile(drawn.quantile(0.5, dim=1), levels).tolist()
-    return float(known.quantile(0.5)), low, high
-
-
-def median_variables(
-    name: str, values: torch.Tensor, units: str, words: str, resamples: int, seed: int
-) -> dict[str, Variable]:
-    """A median and the ends of its interval as scalars of a measurement."""
-    names = {
-        name: f"median {words} by the jump",
-        f"{name}_low": f"lower end of the 95 % interval of the median {words} by the jump",
-        f"{name}_high": f"upper end of the 95 % interval of the median {words} by the jump",
-    }
-    found = median_interval(values, resamples, seed)
-    return {key: Variable([], v, units, text) for (key, text), v in zip(names.items(), found, strict=True)}
+    with keeping(result, lambda: ended(ways), len(pixels), "images"):
+        go_both(ways, model, labels, search)
+        for (start, direction, travel), bend in zip(ways, bends, strict=True):
+            right = (travel.outcome.cpu() != ALREADY_WRONG).nonzero()[:, 0]
+            if len(right):
+                bend[right] = early_bend(model, start[right], direction[right], early_steps, early_step, search.batch)
+    return result()

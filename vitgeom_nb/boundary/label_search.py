@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .batching import each_batch
-from .errors import ArgumentError
-from .progress import tqdm
-from .vision_model import VisionModel
+from ..core.batching import each_batch
+from ..core.progress import tqdm
+from ..errors import ArgumentError
+from ..networks.vision_model import VisionModel
 
 OUTCOMES = ("crossed", "already wrong", "never wrong")
-CROSSED, ALREADY_WRONG, NEVER_WRONG = range(3)
+CROSSED, ALREADY_WRONG, NEVER_WRONG, NOT_FINISHED = range(4)
 
 
 class Search(NamedTuple):
@@ -49,9 +49,10 @@ class Start(NamedTuple):
 
 
 class Travel(NamedTuple):
-    """Per image, on the host: epsilon is NaN unless crossed, `reached` the label where the way ended.
+    """Per image: epsilon is NaN unless crossed, `reached` the label where the way ended, -1 where it has not begun.
 
-    `confidence` is that at the start, `evaluations` counts forward passes, the one there included.
+    `confidence` is that at the start, `evaluations` counts forward passes, the one there included, and `width` is that
+    of the last bracket, of which epsilon is the upper end.
     """
 
     epsilon: torch.Tensor
@@ -59,6 +60,27 @@ class Travel(NamedTuple):
     reached: torch.Tensor
     confidence: torch.Tensor
     evaluations: torch.Tensor
+    width: torch.Tensor
+
+    @classmethod
+    def from_points(cls, points: torch.Tensor) -> Travel:
+        """That of ways `(B,3,H,W)` that have not begun, on their device."""
+        number = torch.zeros(len(points), dtype=torch.long, device=points.device)
+        length = torch.full_like(number, torch.nan, dtype=torch.float64)
+        return cls(length, number + NOT_FINISHED, number - 1, length.clone(), number, length.clone())
+
+    def on_host(self) -> Travel:
+        """The same on the host."""
+        return Travel(*(part.cpu() for part in self))
+
+    def done(self) -> int:
+        """How many ways have ended."""
+        return int((self.outcome != NOT_FINISHED).sum())
+
+    def tolerance(self, asked: float) -> float:
+        """The width of brackets: that asked for, or more where the search was stopped."""
+        widest = self.width.nan_to_num().max().item()
+        return widest if widest > asked * (1 + 1e-6) else asked
 
 
 def moved(start: torch.Tensor, direction: torch.Tensor, epsilon: torch.Tensor, clamp: bool) -> torch.Tensor:
@@ -68,15 +90,19 @@ def moved(start: torch.Tensor, direction: torch.Tensor, epsilon: torch.Tensor, c
 
 
 @torch.no_grad()
-def travel(model: VisionModel, start: Start, labels: torch.Tensor, search: Search, title: str) -> Travel:
+def travel(
+    model: VisionModel, start: Start, labels: torch.Tensor, search: Search, title: str, out: Travel | None = None
+) -> Travel:
     """Smallest epsilon at which `argmax logits(point + epsilon direction)` is not the label, of every image at once.
 
     Images march along the grid in step until their label changes; where those still marching do not fill a batch, each
     looks several steps ahead, no more than a quarter of the way behind it, so that few of them lie beyond its crossing.
     Then all images bisect their own brackets. The upper end of the last bracket is kept: there the label is known to
     be wrong. Everything stays on the model's device; it is waited for once a round of the march and never in the
-    bisection. Logits of another batch may differ by rounding, so a label can too, where two classes meet.
+    bisection. Logits of another batch may differ by rounding, so a label can too, where two classes meet. What is found
+    is in `out` as soon as it is, so that whatever ends the search leaves it there.
     """
+    out = Travel.from_points(start.point) if out is None else out
     device = start.point.device
     labels, grid, batch = labels.to(device), search.grid.to(device), search.batch
 
@@ -90,10 +116,11 @@ def travel(model: VisionModel, start: Start, labels: torch.Tensor, search: Searc
             batch = len(parts[-2])  # what did fit; the last part is what was left over
         return torch.cat(parts)
 
-    outcome = torch.where(start.seen == labels, NEVER_WRONG, ALREADY_WRONG)
-    reached, evaluations = start.seen.clone(), torch.ones_like(outcome)
+    epsilon, outcome, reached, confidence, evaluations, width = out
+    outcome[:] = torch.where(start.seen == labels, NOT_FINISHED, ALREADY_WRONG)
+    reached[:], confidence[:], evaluations[:] = start.seen, start.confidence, 1
     step, steps = torch.zeros_like(outcome), len(grid) - 1  # the first wrong point of the grid
-    marching, done = (outcome == NEVER_WRONG).nonzero()[:, 0], 0
+    marching, done = (outcome == NOT_FINISHED).nonzero()[:, 0], 0
     with tqdm(total=steps, desc=title, leave=False) as bar:
         while len(marching) and done < steps:
             ahead = max(1, min(batch // len(marching), done // 4, steps - done))
@@ -102,13 +129,16 @@ def travel(model: VisionModel, start: Start, labels: torch.Tensor, search: Searc
             wrong = found != labels[marching, None]
             first = wrong.int().argmax(1, keepdim=True)  # the first of several largest ones
             crossed = wrong.any(1)
-            outcome[marching] = torch.where(crossed, CROSSED, NEVER_WRONG)
             reached[marching] = torch.where(crossed, found.gather(1, first)[:, 0], labels[marching])
             step[marching] = done + 1 + first[:, 0]
             evaluations[marching] += ahead
+            epsilon[marching] = torch.where(crossed, grid[step[marching].clamp(max=steps)], torch.nan)
+            width[marching] = torch.where(crossed, grid[1], torch.nan)
+            outcome[marching] = torch.where(crossed, CROSSED, NOT_FINISHED)
             marching = marching[~crossed]
             done += ahead
             bar.update(ahead)
+    outcome[marching] = NEVER_WRONG
     wide = (outcome == CROSSED).nonzero()[:, 0]
     low, high, label = grid[step[wide] - 1], grid[step[wide]], reached[wide]
     for _ in range(search.halvings if len(wide) else 0):
@@ -116,17 +146,17 @@ def travel(model: VisionModel, start: Start, labels: torch.Tensor, search: Searc
         found = label_at(wide, middle)
         wrong = found != labels[wide]
         low, high, label = (torch.where(wrong, *pair) for pair in ((low, middle), (middle, high), (found, label)))
-    epsilon = torch.full_like(outcome, torch.nan, dtype=grid.dtype)
-    epsilon[wide], reached[wide] = high, label
-    evaluations[wide] += search.halvings
-    return Travel(*(part.cpu() for part in (epsilon, outcome, reached, start.confidence, evaluations)))
+        epsilon[wide], reached[wide], width[wide] = high, label, high - low
+        evaluations[wide] += 1
+    return out.on_host()
 
 
-def beyond(epsilon: Any, outcome: Any) -> np.ndarray:
-    """Distances to rank: those never wrong are beyond all others, those already wrong are left out (NaN)."""
-    return np.where(np.asarray(outcome) == OUTCOMES[NEVER_WRONG], np.inf, np.asarray(epsilon))
+def beyond(epsilon: Any, outcome: Any, already: float = np.nan) -> np.ndarray:
+    """Distances to rank: those never wrong are beyond all others, those already wrong are left out, or at `already`."""
+    far = np.where(np.asarray(outcome) == OUTCOMES[NEVER_WRONG], np.inf, np.asarray(epsilon))
+    return np.where(np.asarray(outcome) == OUTCOMES[ALREADY_WRONG], already, far)
 
 
 def outcome_names(outcome: torch.Tensor) -> np.ndarray:
     """Outcomes as the words a measurement shows."""
-    return np.asarray(OUTCOMES)[outcome.numpy()]
+    return np.asarray((*OUTCOMES, "not finished"))[outcome.numpy()]

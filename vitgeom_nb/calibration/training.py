@@ -7,16 +7,17 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
-import torch
 import xarray as xr
 
-from .calibration import wilson
-from .errors import ModelError
-from .measurement import Variable, measurement
-from .zoo import card
-from .zoo.architectures import ARCHITECTURES
+from ..core.arguments import checked
+from ..core.measurement import Variable, measurement
+from ..core.whole_files import reading
+from ..errors import ModelError
+from ..networks.embedded import FAMILIES, REPAIR, card, zoo_file
+from ..statistics.bootstrap import wilson
 
 
+@checked
 def training_history(name: str) -> xr.Dataset:
     r"""Accuracy and direction change of an embedded network at the epochs its training kept.
 
@@ -34,7 +35,7 @@ def training_history(name: str) -> xr.Dataset:
     xarray.Dataset
         Over `epoch`: `top1` with `top1_low`, `top1_high`, the ends of Wilson's 95 % interval (NaN where the card
         does not say how many images); `direction_change`, the median over images, directions and steps, with its
-        quartiles `direction_change_low` and `direction_change_high`, in rad.
+        quartiles `direction_change_lower_quartile` and `direction_change_upper_quartile`, in rad.
 
     Raises
     ------
@@ -52,10 +53,11 @@ def training_history(name: str) -> xr.Dataset:
     >>> float(history["epoch"][0])
     0.0
     """
-    if name not in ARCHITECTURES:
-        raise ModelError(f"There is no training history of {name!r}; there are {', '.join(ARCHITECTURES)}.")
+    if name not in FAMILIES:
+        raise ModelError(f"There is no training history of {name!r}; there are {', '.join(FAMILIES)}.")
     info = card(name)
-    rows = sorted(info.get("history", []), key=lambda row: row["epoch"])
+    with reading(zoo_file(f"{name}.json"), ModelError, REPAIR):
+        rows = sorted(info.get("history", []), key=lambda row: row["epoch"])
     if not rows:
         raise ModelError(f"The card of {name} holds no training history; `make zoo` trains the network and writes one.")
 
@@ -63,22 +65,19 @@ def training_history(name: str) -> xr.Dataset:
         return np.array([row.get(key, math.nan) for row in rows], dtype=float)
 
     settings = info.get("history_settings", {})
-    top1, count = column("top1"), torch.full((len(rows),), settings.get("top1_images", math.nan))
-    low, high = wilson(torch.from_numpy(top1) * count, count)
-    bend = {
-        key: np.radians(column(f"direction_change_{key}_deg")) for key in ("lower_quartile", "median", "upper_quartile")
+    top1, count = column("top1"), settings.get("top1_images", math.nan)
+    angles = {
+        "direction_change": ("median", "median direction change"),
+        "direction_change_lower_quartile": ("lower_quartile", "lower quartile of the direction change"),
+        "direction_change_upper_quartile": ("upper_quartile", "upper quartile of the direction change"),
     }
-    variables = {
-        "top1": (top1, "1", "top-1 accuracy"),
-        "top1_low": (low, "1", "lower end of the 95 % interval of accuracy"),
-        "top1_high": (high, "1", "upper end of the 95 % interval of accuracy"),
-        "direction_change": (bend["median"], "rad", "median direction change"),
-        "direction_change_low": (bend["lower_quartile"], "rad", "lower quartile of the direction change"),
-        "direction_change_high": (bend["upper_quartile"], "rad", "upper quartile of the direction change"),
-    }
+    variables = wilson(top1 * count, count)._replace(value=top1).variables("top1", "1", "top-1 accuracy", ["epoch"])
+    for name_of, (key, words) in angles.items():
+        angle = np.radians(column(f"direction_change_{key}_deg"))
+        variables[name_of] = Variable(["epoch"], angle, "rad", words)
     result = measurement(
-        {key: Variable(("epoch",), values, units, label) for key, (values, units, label) in variables.items()},
-        coords={"epoch": Variable(("epoch",), column("epoch"), "epoch", "epochs of training")},
+        variables,
+        coords={"epoch": Variable(("epoch",), column("epoch"), "1", "epochs of training")},
         model=SimpleNamespace(name=name, digest=info["sha256"], device=info["hardware"], dtype="float32"),
         seed=settings.get("seed"),
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -13,30 +12,15 @@ from .progress import tqdm
 
 Part = TypeVar("Part")
 
+# words of allocators as torch passes them on: of processors, of CUDA, of cuBLAS, cuSOLVER, cuFFT and cuDNN
+_NO_MEMORY = re.compile("allocate memory|not enough memory|out of memory|_ALLOC(ATION)?_FAILED")
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means that a batch was too large for the memory there is."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that a computation on `device` may still take, as far as the system tells."""
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):  # not Linux: half of what is built in is a fair guess
-        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    try:  # a container may allow less than the machine has
-        group = Path("/sys/fs/cgroup")
-        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        return min(available, int(limit) - int(used)) if limit.isdigit() else available
-    except OSError:
-        return available
+    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
 
 
 def each_batch(

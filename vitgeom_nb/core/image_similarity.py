@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from skimage.metrics import structural_similarity
 
-from .errors import ImageError
+from ..errors import ImageError
+from .arguments import checked
+from .images import as_tensor
 
 
 def _pair(a: Any, b: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    a, b = (getattr(images, "pixels", images) for images in (a, b))
-    if not isinstance(a, torch.Tensor) or not isinstance(b, torch.Tensor) or a.ndim != 4:
+    a, b = as_tensor(a), as_tensor(b)
+    if a.ndim != 4 or a.is_complex() or b.is_complex():
         raise ImageError("Images to compare must be (B, C, H, W) tensors, or what samples() returns.")
     if a.shape != b.shape:
         raise ImageError(
@@ -22,6 +23,7 @@ def _pair(a: Any, b: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return a.detach().cpu().double(), b.detach().cpu().double()
 
 
+@checked
 def psnr(a: Any, b: Any) -> torch.Tensor:
     r"""Peak signal-to-noise ratio of each pair of images, for pixels in [0,1].
 
@@ -76,6 +78,8 @@ def ssim(a: Any, b: Any) -> torch.Tensor:
     side = min(a.shape[2:])
     if side < 3:
         return torch.full((len(a),), torch.nan, dtype=torch.float64)
+    from skimage.metrics import structural_similarity  # psnr, which most measurements want, needs no scikit-image
+
     window = min(7, side - 1 + side % 2)
     values = [
         structural_similarity(x.numpy(), y.numpy(), channel_axis=0, data_range=1.0, win_size=window)

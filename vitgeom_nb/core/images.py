@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from .errors import LabelError
+from ..errors import ArgumentError, ImageError, LabelError
+from .pictures import to_rgb
+
+Size = int | tuple[int, int]
+"""Height and width of images in pixels, or one number for both."""
+
+Prepare = Callable[[Image.Image], torch.Tensor]
+"""What makes a tensor `(3,H,W)` in [0,1] of a picture."""
+
+LARGEST = 2**13
+"""The most pixels that a side may have: a batch of larger images fills no memory by a slip of the keys."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,11 @@ class Images:
     class_names: list[str] | None = None
     skipped: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", list(map(printable, self.names)))
+        if self.class_names is not None:
+            object.__setattr__(self, "class_names", list(map(printable, self.class_names)))
+
     def __len__(self) -> int:
         return len(self.pixels)
 
@@ -45,17 +62,127 @@ class Images:
         return f"Images({len(self)} x {tuple(self.pixels.shape[1:])}, {self.source})"
 
 
-def to_bytes(image: Image.Image, size: int) -> torch.Tensor:
-    """`(3,size,size)` uint8: short side resized in 8 bits with bicubic filtering, centre cropped."""
-    image = image if image.mode == "RGB" else image.convert("RGB")
-    width, height = image.size
-    scale = size / min(width, height)
-    width, height = max(size, round(width * scale)), max(size, round(height * scale))
+def printable(name: str) -> str:
+    """A name that can be written: what no text may hold, as file names do on some systems, becomes its escape."""
+    return str(name).encode("utf-8", "backslashreplace").decode()
+
+
+def height_and_width(size: Size) -> tuple[int, int]:
+    """Height and width of images of a `size`: one number stands for both.
+
+    Raises
+    ------
+    ArgumentError
+        If it is neither a positive whole number of at most `LARGEST` nor a pair of them.
+    """
+    sides = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(sides) != 2 or not all(
+        isinstance(side, Integral) and not isinstance(side, bool) and 0 < side <= LARGEST for side in sides
+    ):
+        said = size if sides == (size, size) and isinstance(size, (str, float)) else type(size).__name__
+        said = repr(size) if all(isinstance(side, int) and abs(side) < 2**64 for side in sides) else said
+        raise ArgumentError(
+            f"size is {said}; pass the side of square images, of at least one pixel and at most {LARGEST}, or "
+            "(height, width)."
+        )
+    return int(sides[0]), int(sides[1])
+
+
+def shown(size: Sequence[int]) -> str:
+    """Height and width as they are written in a sentence."""
+    return f"{size[0]} x {size[1]}"
+
+
+def _picture(image: Image.Image) -> torch.Tensor:
+    """A picture in its own size: `(3,H,W)` in [0,1]."""
+    return torch.from_numpy(np.array(to_rgb(image))).permute(2, 0, 1).float() / 255
+
+
+def to_bytes(image: Image.Image, size: Size) -> torch.Tensor:
+    """`(3,H,W)` uint8: resized in 8 bits with bicubic filtering until it just covers H x W, centre cropped."""
+    image = to_rgb(image)
+    (width, height), (rows, columns) = image.size, height_and_width(size)
+    scale = max(columns / width, rows / height)
+    width, height = max(columns, round(width * scale)), max(rows, round(height * scale))
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = (width - size) // 2, (height - size) // 2
-    array = np.asarray(image.crop((left, top, left + size, top + size)))
+    left, top = (width - columns) // 2, (height - rows) // 2
+    array = np.asarray(image.crop((left, top, left + columns, top + rows)))
     return torch.from_numpy(array.copy()).permute(2, 0, 1)
+
+
+def as_tensor(images: Any, prepare: Prepare = _picture) -> torch.Tensor:
+    """The tensor that images are, whatever holds them; neither their shape nor their range is checked.
+
+    Takes a tensor, what `samples()` returns, a NumPy array `(H,W,3)` or `(B,H,W,3)` of bytes or of floats in [0,1], one
+    that a measurement holds `(B,3,H,W)`, a PIL picture, or a list of such arrays, pictures and tensors `(3,H,W)`.
+    `prepare` makes a tensor `(3,H,W)` of a picture.
+
+    Raises
+    ------
+    ImageError
+        If they are anything else, or those of a list have several shapes.
+    """
+    pixels = getattr(images, "pixels", images)
+    if isinstance(pixels, torch.Tensor):
+        if pixels.is_complex():
+            raise ImageError(f"Images must be floats in [0, 1], not {pixels.dtype}.")
+        return pixels
+    if isinstance(pixels, Image.Image):
+        pixels = [pixels]
+    if isinstance(pixels, (list, tuple)):
+        if not pixels:
+            raise ImageError("There are no images in this batch; pass at least one.")
+        each = [prepare(one) if isinstance(one, Image.Image) else as_tensor(one) for one in pixels]
+        each = [one[0] if one.ndim == 4 and len(one) == 1 else one for one in each]
+        if len({one.shape for one in each}) > 1:
+            shapes = ", ".join(sorted({str(tuple(one.shape)) for one in each}))
+            raise ImageError(f"The images of a list must have one shape, not {shapes}; resize them.")
+        return torch.stack([one.to(each[0].dtype) for one in each])
+    dims = pixels.dims if hasattr(pixels, "to_numpy") else ()  # of a variable of a measurement
+    array = pixels.to_numpy() if dims else pixels
+    if not isinstance(array, np.ndarray):
+        raise ImageError(
+            "Images must be a torch tensor, a NumPy array, PIL pictures or what samples() returns, not "
+            f"{type(pixels).__name__}."
+        )
+    if array.dtype != np.uint8 and array.dtype.kind != "f":
+        raise ImageError(f"Images must be bytes or floats in [0, 1], not {array.dtype}; divide them by their maximum.")
+    array = array[None] if array.ndim == 3 else array
+    if array.ndim == 4 and array.shape[-1] == 3 and "channel" not in dims:
+        array = array.transpose(0, 3, 1, 2)
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.float() / 255 if array.dtype == np.uint8 else tensor
+
+
+def check_pixels(images: Any, size: tuple[int, int], name: str, prepare: Prepare = _picture) -> torch.Tensor:
+    """`images` as a `(B,3,H,W)` tensor of floats in [0,1] without a graph, of the `size` that the model `name` takes.
+
+    They are all that `as_tensor` takes.
+
+    Raises
+    ------
+    ImageError
+        If there are no images, or their shape, size, type or range is another.
+    """
+    pixels = as_tensor(images, prepare)
+    if pixels.ndim != 4 or pixels.shape[1] != 3:
+        raise ImageError(f"Images must have shape (B, 3, H, W), not {tuple(pixels.shape)}.")
+    if len(pixels) == 0:
+        raise ImageError("There are no images in this batch; pass at least one.")
+    if tuple(pixels.shape[2:]) != size:
+        raise ImageError(
+            f"{name} takes {shown(size)} pixels, not {shown(pixels.shape[2:])}; samples(..., model=model) and "
+            "labelled(..., model=model) bring images as a model takes them."
+        )
+    if not pixels.is_floating_point():
+        raise ImageError(f"Images must be floats in [0, 1], not {pixels.dtype}; divide 8-bit pixels by 255.")
+    if not bool(torch.isfinite(pixels).all()):
+        raise ImageError("Images contain NaN or infinite pixels; remove or repair those images first.")
+    low, high = (float(v) for v in pixels.detach().aminmax())
+    if low < 0 or high > 1:
+        raise ImageError(f"Pixels must lie in [0, 1]; these go from {low:.3g} to {high:.3g}.")
+    return pixels.detach()
 
 
 def check_labels(labels: Any, count: int, classes: int) -> torch.Tensor:
@@ -67,9 +194,12 @@ def check_labels(labels: Any, count: int, classes: int) -> torch.Tensor:
         If there are none, too few or too many, or one is not a class.
     """
     if labels is None:
-        raise LabelError("These images have no labels; pass labels=..., or the model's own: logits(x).argmax(1).")
-    labels = torch.as_tensor(labels).detach().cpu()
-    if labels.is_floating_point() or labels.ndim != 1:
+        raise LabelError("These images have no labels; pass labels=..., or the model's own: model.labels(images).")
+    try:
+        labels = torch.as_tensor(labels).detach().cpu()
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise LabelError(f"Labels must be whole numbers of shape (B,), not {type(labels).__name__}.") from None
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool or labels.ndim != 1:
         raise LabelError(f"Labels must be whole numbers of shape (B,), not {labels.dtype} of {tuple(labels.shape)}.")
     if len(labels) != count:
         raise LabelError(f"There are {len(labels)} labels for {count} images; pass one for each.")
@@ -79,3 +209,28 @@ def check_labels(labels: Any, count: int, classes: int) -> torch.Tensor:
             f"(0 to {classes - 1})."
         )
     return labels.long()
+
+
+def check_class_names(images: Any, classes: Sequence[str] | None, name: str) -> None:
+    """Stop labels that number the classes of another data set than those of the model `name`, as far as both are named.
+
+    Two lists are of the same classes if they are as long and half of the names or more agree up to synonyms.
+
+    Raises
+    ------
+    LabelError
+        If they are not.
+    """
+    theirs = getattr(images, "class_names", None)
+    if theirs is None or classes is None:
+        return
+    same = sum(_first(a) == _first(b) for a, b in zip(theirs, classes, strict=False))
+    if len(theirs) != len(classes) or 2 * same < len(classes):
+        raise LabelError(
+            f"The labels of these images number {len(theirs)} classes ({theirs[0]}, ...), and {name} knows "
+            f"{len(classes)} others ({classes[0]}, ...); pass labels=model.labels(images), or images of its classes."
+        )
+
+
+def _first(name: str) -> str:
+    return str(name).split(",")[0].strip().replace("_", " ").casefold()

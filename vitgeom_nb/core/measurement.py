@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,16 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .errors import DataError
+from ..errors import DataError
+from ..settings import package_version
+from . import netcdf
+from .arguments import checked
+from .memory import free_memory
+from .provenance import made_by
+from .whole_files import write_whole
+
+UNITS = ("pixel", "embedding", "embedding^2", "embedding / pixel", "1 / embedding", "rad", "rad / pixel", "dB", "1")
+"""All units of the package. A pixel value goes from 0 to 1; sizes of changes are in the same unit, `pixel`."""
 
 
 class Variable(NamedTuple):
@@ -37,17 +45,10 @@ class Stopwatch:
         return time.perf_counter() - self._start
 
 
-def package_version() -> str:
-    """The installed version of this package."""
-    try:
-        return version("vitgeom-nb")
-    except PackageNotFoundError:  # a checkout that was never installed
-        return "unknown"
-
-
 def _array(values: Any) -> np.ndarray:
     if isinstance(values, torch.Tensor):
-        values = values.detach().cpu().numpy()
+        reduced = values.dtype in (torch.float16, torch.bfloat16)  # which neither NumPy nor NetCDF hold
+        values = (values.float() if reduced else values).detach().cpu().numpy()
     return np.asarray(values)
 
 
@@ -69,7 +70,7 @@ def measurement(
     coords
         Name -> `Variable`, or a plain sequence for a coordinate along the dimension of that name.
     model
-        A `VisionModel`; its name, weights digest, device and dtype are recorded.
+        A `VisionModel`; its name, layer and how that is read, weights digest, device and dtype are recorded.
     seed, seconds
         The seed of everything random, and the time the measurement took.
     **parameters
@@ -78,9 +79,19 @@ def measurement(
     Returns
     -------
     xarray.Dataset
-        Attributes: `model`, `weights` (their SHA-256), `repository` and `revision` they come from, `package`,
-        `parameters`, `seed`, `device`, `dtype`, `seconds`.
+        Attributes: `function`, which made it, and its `inputs` as JSON: digests, names and source of images, digests of
+        directions given; `model`, `layer`, `read`, `weights` (their SHA-256), `preprocessing` as JSON (`mean`, `std`,
+        `size`), `repository` and `revision` they come from, `package`, `parameters`, `seed`, `device`, `dtype`,
+        `seconds`.
+
+    Raises
+    ------
+    ValueError
+        If a unit is not one of `UNITS`.
     """
+    for name, variable in (*variables.items(), *(coords or {}).items()):
+        if isinstance(variable, Variable) and variable.units not in UNITS:
+            raise ValueError(f"The unit of {name} is {variable.units!r}; choose one of {', '.join(UNITS)}.")
     data = {
         name: (tuple(v.dims), _array(v.values), {"units": v.units, "long_name": v.long_name})
         for name, v in variables.items()
@@ -94,8 +105,12 @@ def measurement(
             axes[name] = ((name,), _array(coord), {"units": "1", "long_name": name})
     source: Mapping[str, str] = getattr(model, "source", {})
     attrs = {
+        **made_by(),
         "model": getattr(model, "name", "none"),
+        "layer": getattr(model, "layer", "none"),
+        "read": getattr(model, "read", "none"),
         "weights": getattr(model, "digest", None) or "none",
+        "preprocessing": json.dumps(getattr(model, "preprocessing", {})),
         "repository": source.get("repository", "none"),
         "revision": source.get("revision", "none"),
         "device": str(getattr(model, "device", "none")),
@@ -109,25 +124,60 @@ def measurement(
     return xr.Dataset(data, coords=axes, attrs=attrs)
 
 
-def save_measurement(dataset: xr.Dataset, path: str | Path) -> Path:
-    """Write a measurement to a NetCDF file; `open_measurement` gives the identical Dataset back."""
-    path = Path(path)
-    dataset.to_netcdf(path, engine="h5netcdf")
-    return path
-
-
-def open_measurement(path: str | Path) -> xr.Dataset:
-    """Read a measurement that `save_measurement` wrote, into memory.
+def parameters(dataset: xr.Dataset) -> dict[str, Any]:
+    """The parameters that a measurement was made with, as `measurement` recorded them.
 
     Raises
     ------
     DataError
-        If the file is not there or is not a NetCDF file.
+        If the dataset has none, because this package did not make it.
+
+    Examples
+    --------
+    >>> parameters(measurement({}, radii=(0.1, 0.2)))
+    {'radii': [0.1, 0.2]}
     """
-    try:
-        with xr.open_dataset(path, engine="h5netcdf") as dataset:
-            return dataset.load()
-    except FileNotFoundError:
-        raise DataError(f"There is no file {path}; save_measurement(dataset, path) makes one.") from None
-    except OSError:
-        raise DataError(f"{path} is not a NetCDF file that save_measurement() wrote, or it is damaged.") from None
+    if "parameters" not in dataset.attrs:
+        raise DataError("This dataset records no parameters; pass a measurement that vitgeom_nb made.")
+    return json.loads(dataset.attrs["parameters"])
+
+
+@checked
+def save_measurement(dataset: xr.Dataset, path: str | Path) -> Path:
+    """Write a measurement to a NetCDF file; `open_measurement` gives the identical Dataset back.
+
+    The file is written beside its place and renamed: whatever ends that, an earlier file of that name stays as it was.
+
+    Parameters
+    ----------
+    dataset
+        What a measurement returned.
+    path
+        Name of the file, in a folder that exists.
+
+    Raises
+    ------
+    DataError
+        If a NetCDF file cannot hold the dataset, or there is no such folder, no permission or no space.
+    """
+    path = Path(path)
+    write_whole(path, *netcdf.sealed(dataset))
+    return path
+
+
+@checked
+def open_measurement(path: str | Path) -> xr.Dataset:
+    """Read a measurement that `save_measurement` wrote, into memory.
+
+    Parameters
+    ----------
+    path
+        Name of the file. A file that refers to others is refused.
+
+    Raises
+    ------
+    DataError
+        If the file is not there, is not a NetCDF file, is damaged, refers to other files, or is larger than half of the
+        memory that is free.
+    """
+    return netcdf.read(Path(path), free_memory(torch.device("cpu")) // 2)

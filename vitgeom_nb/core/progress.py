@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from tqdm.auto import tqdm as _tqdm
+
+from .. import settings
 
 _SILENT: ContextVar[bool] = ContextVar("silent", default=False)
 
@@ -23,10 +24,14 @@ def silent() -> Iterator[None]:
         _SILENT.reset(token)
 
 
+def is_silent() -> bool:
+    """Whether bars are off here: inside `silent()`, or where `TQDM_DISABLE` is set to anything but 0."""
+    return _SILENT.get() or settings.silent()
+
+
 class tqdm(_tqdm):
-    """`tqdm.auto.tqdm`, silent inside `silent()` and where `TQDM_DISABLE` is set to anything but 0."""
+    """`tqdm.auto.tqdm`, but for places where `is_silent()`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        silenced = _SILENT.get() or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
-        kwargs["disable"] = silenced or bool(kwargs.get("disable"))
+        kwargs["disable"] = is_silent() or bool(kwargs.get("disable"))
         super().__init__(*args, **kwargs)

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from .errors import ArgumentError
-from .records import Encoded, Span
+from ..core.pictures import to_rgb
+from ..errors import ArgumentError
+from .encoded_images import Encoded, Span
 
 PREFETCHED = 2
 """Parts that are decoded ahead of the one in use."""
@@ -40,7 +41,7 @@ class Part(NamedTuple):
 
 
 def decode(encoded: Encoded) -> Image.Image:
-    """An image in memory, in RGB, from where it is stored."""
+    """An image in memory, upright in RGB, from where it is stored."""
     if encoded is None:
         raise ValueError("there are no bytes")
     if isinstance(encoded, Span):
@@ -50,9 +51,7 @@ def decode(encoded: Encoded) -> Image.Image:
     image: Image.Image
     with Image.open(encoded if isinstance(encoded, Path) else io.BytesIO(encoded)) as image:
         image.load()
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # the same colours, without Pillow's warning
-    return image if image.mode == "RGB" else image.convert("RGB")
+        return to_rgb(image)
 
 
 def _attempt(encoded: Encoded, transform: Transform) -> torch.Tensor | Exception:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import os
-import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-
-from .errors import DataError, VitgeomError
 
 IMAGE_FILES = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -69,24 +64,13 @@ def file_records(
 
 
 def image_files(folder: Path) -> list[str]:
-    """Names of the images directly inside a folder, in alphabetical order; hidden files are none."""
+    """Names of the images directly inside a folder, in alphabetical order; hidden files, pipes and devices are none."""
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.name.lower().endswith(IMAGE_FILES) and not e.name.startswith("."))
+        wanted = (e for e in entries if e.name.lower().endswith(IMAGE_FILES) and not e.name.startswith("."))
+        return sorted(e.name for e in wanted if e.is_file())
 
 
 def sub_folders(folder: Path) -> list[str]:
     """Names of the folders directly inside a folder, in alphabetical order, without hidden ones."""
     with os.scandir(folder) as entries:
         return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith((".", "__")))
-
-
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Whatever a damaged file raises inside the block becomes one sentence."""
-    try:
-        yield
-    except VitgeomError:
-        raise
-    except (OSError, LookupError, ValueError, TypeError, csv.Error, tarfile.TarError) as error:
-        reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
-        raise DataError(f"{path} cannot be read ({reason}); fetch it again.") from None

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import csv
-import functools
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
-from timm.data import ImageNetInfo
-from torchvision.models import ResNet50_Weights
 
-from .archives import archive_index, span_reader
-from .errors import DataError
-from .records import Records, file_records, image_files, reading, sub_folders
+from ..core.imagenet_classes import class_names, numbers
+from ..core.whole_files import reading
+from ..errors import DataError
+from .encoded_images import Records, file_records, image_files, sub_folders
+from .tar_files import archive_index, span_reader
 
 FOLDERS = {"train": ("train",), "valid": ("val", "validation", "valid")}
 ARCHIVES = {"train": "ILSVRC2012_img_train.tar", "valid": "ILSVRC2012_img_val.tar"}
@@ -27,37 +26,15 @@ EXPECTED = {
 """The files of a split, for a message."""
 
 
-@functools.cache
-def _info() -> ImageNetInfo:
-    return ImageNetInfo()
-
-
-@functools.cache
-def _numbers() -> dict[str, int]:
-    """WordNet id -> label: the place among the 1000 in alphabetical order."""
-    return {wnid: i for i, wnid in enumerate(_info().label_names())}
-
-
-def class_names() -> list[str]:
-    """English names of the 1000 classes, in the order of their labels."""
-    return list(ResNet50_Weights.DEFAULT.meta["categories"])
-
-
-def english(wnids: Sequence[str]) -> list[str]:
-    """The first English name of each WordNet id; what is none stays as it is."""
-    known = _numbers()
-    return [_info().label_name_to_description(w).split(",")[0] if w in known else w for w in wnids]
-
-
 def _labels(names: Sequence[str], path: Path) -> list[int]:
     """Labels of validation files, from Kaggle's table `ImageId,PredictionString` whose strings begin with a wnid."""
     table: dict[str, int] = {}
     with reading(path), path.open(newline="", encoding="utf-8") as file:
         for i, row in enumerate(csv.DictReader(file)):
             wnid = (row.get("PredictionString") or "").split(" ")[0]
-            if wnid not in _numbers():
+            if wnid not in numbers():
                 raise ValueError(f"line {i + 2} names {wnid!r}, which is no class of ImageNet")
-            table[row.get("ImageId") or ""] = _numbers()[wnid]
+            table[row.get("ImageId") or ""] = numbers()[wnid]
     stems = [Path(name).stem for name in names]
     if absent := [stem for stem in stems if stem not in table]:
         raise DataError(f"{path} has no line for {len(absent)} of the images, such as {absent[0]}; fetch it again.")
@@ -67,12 +44,12 @@ def _labels(names: Sequence[str], path: Path) -> list[int]:
 def _folder_of_classes(folder: Path) -> Records:
     found: list[tuple[str, str, int]] = []
     for wnid in sub_folders(folder):
-        if wnid not in _numbers():
+        if wnid not in numbers():
             raise DataError(
                 f"{folder} holds a folder {wnid!r}, which is none of ImageNet's 1000 classes; for a data set of your "
                 "own, pass the path of its folder instead of a name."
             )
-        found += [(name, wnid, _numbers()[wnid]) for name in image_files(folder / wnid)]
+        found += [(name, wnid, numbers()[wnid]) for name in image_files(folder / wnid)]
     # by name alone: that mixes the classes of the validation images, as their official numbers do
     found.sort()
     return file_records(folder, [f"{w}/{name}" for name, w, _ in found], [label for *_, label in found], class_names())
@@ -90,9 +67,9 @@ def _archive(path: Path, solution: Path | None) -> Records:
         labels = _labels(names, solution)
     else:
         wnids = [name.split("/")[0] for name in names]
-        if unknown := set(wnids) - set(_numbers()):
+        if unknown := set(wnids) - set(numbers()):
             raise DataError(f"{path} holds {min(unknown)!r}, which is none of ImageNet's 1000 classes; fetch it again.")
-        labels = [_numbers()[wnid] for wnid in wnids]
+        labels = [numbers()[wnid] for wnid in wnids]
     reader = partial(span_reader, [span for _, span in index])
     return Records(names, reader, torch.tensor(labels, dtype=torch.long), class_names())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
@@ -14,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from .errors import DataError
-from .records import IMAGE_FILES, Records, file_records, image_files, reading, sub_folders
+from ..core.whole_files import reading
+from ..errors import DataError
+from .encoded_images import IMAGE_FILES, Records, file_records, image_files, sub_folders
 
 SPLITS = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": ("test",)}
 
@@ -67,9 +67,13 @@ def locate_coco(root: Path, split: str) -> Callable[[], Records] | None:
     return partial(_coco, folder, path)
 
 
+def _files(root: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in root.glob(pattern) if path.is_file())
+
+
 def _class_descriptions(root: Path) -> Path | None:
     for pattern in ("*class-descriptions.csv", "*class-descriptions*.csv"):
-        if paths := sorted(root.glob(pattern)):
+        if paths := _files(root, pattern):
             return paths[0]
     return None
 
@@ -117,7 +121,7 @@ def locate_open_images(root: Path, split: str) -> Callable[[], Records] | None:
     folder = root / SPLITS[split][-1]
     if not folder.is_dir():
         return None
-    found = [path for s in SPLITS[split] for path in sorted(root.glob(f"*{s}-annotations-human-imagelabels*.csv"))]
+    found = [path for s in SPLITS[split] for path in _files(root, f"*{s}-annotations-human-imagelabels*.csv")]
     descriptions = _class_descriptions(root)
     if not found or descriptions is None:
         lacking = "*class-descriptions*.csv" if found else f"{folder.name}-annotations-human-imagelabels*.csv"
@@ -126,12 +130,15 @@ def locate_open_images(root: Path, split: str) -> Callable[[], Records] | None:
 
 
 def _below(folder: Path) -> list[str]:
-    """Paths of the images anywhere in a folder, in alphabetical order."""
-    found = []
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
-        wanted = (f for f in files if f.lower().endswith(IMAGE_FILES) and not f.startswith("."))
-        found += [(Path(place) / file).relative_to(folder).as_posix() for file in wanted]
+    """Paths of the images anywhere in a folder, in alphabetical order. A link to a folder around it leads nowhere."""
+    found: list[str] = []
+    ahead: list[tuple[Path, tuple[Path, ...]]] = [(folder, (folder.resolve(),))]
+    while ahead:
+        place, around = ahead.pop()
+        found += [(place / file).relative_to(folder).as_posix() for file in image_files(place)]
+        for inner in (place / name for name in sub_folders(place)):
+            if (real := inner.resolve()) not in around:
+                ahead.append((inner, (*around, real)))
     return sorted(found)
 
 

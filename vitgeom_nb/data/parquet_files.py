@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from .errors import DataError
-from .records import Encoded, Records, reading
+from ..core.whole_files import reading
+from ..errors import DataError
+from .encoded_images import Encoded, Records
 
 HELD_BYTES = 192 << 20
 _NUMBERED = re.compile(r".*-(\d+)-of-(\d+)\b.*")
@@ -116,12 +117,23 @@ def shard_records(paths: Sequence[Path], column: str, title: str, class_names: l
             for wanted in (column, "label"):
                 if wanted not in file.schema_arrow.names:
                     raise ValueError(f"it has no column {wanted}, only {', '.join(file.schema_arrow.names)}")
-            labels.append(torch.tensor(file.read(["label"])["label"].to_pylist(), dtype=torch.long))
+            labels.append(_labels(file.read(["label"])["label"], len(class_names)))
             for number in range(file.num_row_groups):
                 groups.append(Group(path, number, rows))
                 rows += file.metadata.row_group(number).num_rows
+    if not rows:
+        raise DataError(f"{paths[0]} holds no images; fetch it again.")
     names = [f"{title} {i}" for i in range(rows)]
     return Records(names, partial(GroupReader, groups, column), torch.cat(labels), class_names)
+
+
+def _labels(column: pa.ChunkedArray, classes: int) -> torch.Tensor:
+    if not pa.types.is_integer(column.type) or column.null_count:
+        raise ValueError(f"its labels are {column.type} with {column.null_count} missing, not a whole number each")
+    labels = torch.tensor(column.to_pylist(), dtype=torch.long)
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise ValueError(f"its labels go from {labels.min()} to {labels.max()}, and there are {classes} classes")
+    return labels
 
 
 def label_names(path: Path) -> list[str] | None:
@@ -130,4 +142,7 @@ def label_names(path: Path) -> list[str] | None:
         written = (pq.read_schema(path).metadata or {}).get(b"huggingface")
         if written is None:
             return None
-        return json.loads(written)["info"]["features"]["label"].get("names")
+        names = json.loads(written)["info"]["features"]["label"].get("names")
+        if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise ValueError("the names of its labels are no list of words")
+        return names

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import hub, imagenet
-from .errors import DataError, HubError
+from ..core import imagenet_classes
+from ..core.arguments import checked
+from ..core.whole_files import reading
+from ..errors import DataError, HubError
+from ..hub import transfer as hub
+from ..settings import data_folder, tier
+from . import imagenet
+from .encoded_images import Records
 from .layouts import SPLITS, locate_coco, locate_open_images
-from .records import Records, reading
-from .shards import first_shards, is_complete, label_names, shard_records
+from .parquet_files import first_shards, is_complete, label_names, shard_records
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMAGENET_TERMS = "research use, under ImageNet's terms"
@@ -92,23 +96,6 @@ KNOWN = {
 }
 
 
-def data_folder() -> Path | None:
-    """The folder that `VITGEOM_DATA` names, or None when it is not set.
-
-    Raises
-    ------
-    DataError
-        If it is set to something that is not a folder.
-    """
-    value = os.environ.get("VITGEOM_DATA")
-    if not value:
-        return None
-    path = Path(value).expanduser()
-    if not path.is_dir():
-        raise DataError(f"VITGEOM_DATA is {value!r}, which is not a folder; point it at one that holds tiny-imagenet/.")
-    return path
-
-
 def data_set(name: str) -> DataSet:
     """A data set by its name.
 
@@ -144,7 +131,7 @@ def data_split(name: str, split: str | None) -> str:
 
 def _local_shards(known: DataSet, folder: Path, split: str) -> list[str]:
     pattern = f"{known.folder}/{known.splits[split]}-*.parquet"
-    return sorted(str(path) for path in folder.glob(pattern)) if known.folder else []
+    return sorted(str(path) for path in folder.glob(pattern) if path.is_file()) if known.folder else []
 
 
 def _hub_pattern(known: DataSet, split: str) -> str:
@@ -163,6 +150,7 @@ def _cached(repo: str) -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
 
 
+@checked
 def has_labelled(name: str, split: str) -> bool:
     """Whether all files of `labelled(name, split)` are here: in the folder `VITGEOM_DATA`, or in the hub's cache.
 
@@ -189,6 +177,8 @@ def _classes_in(path: Path) -> list[str]:
     """Class names from a `classes.json`: a list of objects with `label` and `name`."""
     with reading(path):
         entries = sorted(json.loads(path.read_text(encoding="utf-8")), key=lambda entry: entry["label"])
+        if [entry["label"] for entry in entries] != list(range(len(entries))):
+            raise ValueError("its labels are not 0, 1, 2, ..., one entry each")
         return [entry["name"].split(",")[0] for entry in entries]
 
 
@@ -197,11 +187,11 @@ def _classes(name: str, shard: Path, classes: Path) -> list[str]:
     if name == "cifar10":
         return list(CIFAR10_CLASSES)
     if name == "imagenet":
-        return imagenet.class_names()
+        return imagenet_classes.class_names()
     if classes.is_file():
         return _classes_in(classes)
     if wnids := label_names(shard):
-        return imagenet.english(wnids)
+        return imagenet_classes.english(wnids)
     raise DataError(f"{name} needs {classes}, which names its classes; put it there.")
 
 
@@ -257,6 +247,7 @@ def find(name: str, split: str, n: int | None = None) -> Records:
         raise DataError(f"{str(error).rstrip('.')}. Or without the hub: {advice}") from error
 
 
+@checked
 def class_names(name: str) -> list[str]:
     """Names of the classes of a data set, in the order of their labels.
 
@@ -269,8 +260,13 @@ def class_names(name: str) -> list[str]:
     if name == "cifar10":
         return list(CIFAR10_CLASSES)
     if name == "imagenet":
-        return imagenet.class_names()
+        return imagenet_classes.class_names()
     if folder is not None and (folder / name / CLASSES_FILE).is_file():
         return _classes_in(folder / name / CLASSES_FILE)
     here = [split for split in splits if has_labelled(name, split)]
     return find(name, (here or list(splits))[-1], n=1).class_names or []
+
+
+def tier_data() -> tuple[str, str]:
+    """Data set and split on which the networks of the tier are judged: of the classes that they know."""
+    return ("tiny-imagenet", "valid") if tier() == "embedded" else ("imagenet", "valid")

@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 
 import torch
 
+from ..core.images import Images, printable, to_bytes
+from ..core.memory import free_memory
+from ..core.progress import tqdm
+from ..errors import ArgumentError, DataError
 from .decoding import Damaged, Part, Transform, decoded_parts, floats
-from .errors import ArgumentError, DataError
-from .images import Images, to_bytes
-from .progress import tqdm
-from .records import Records
+from .encoded_images import Records
 
 LOG = logging.getLogger("vitgeom_nb")
 GATHERED = 64
 """Images decoded together where all of them are asked for."""
-
-
-def free_memory() -> int | None:
-    """Bytes of memory that are free, or None where the system does not tell."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        pass
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 class LabelledImages:
@@ -59,22 +45,22 @@ class LabelledImages:
         *,
         source: str,
         licence: str,
-        size: int | None = None,
+        size: tuple[int, int] | None = None,
         transform: Transform | None = None,
     ) -> None:
         assert size is not None or transform is not None
         self._records, self._order, self._size = records, order.tolist(), size
         self._transform: Transform = partial(to_bytes, size=size) if transform is None else transform  # type: ignore[arg-type]
         self.labels = None if records.labels is None else records.labels[order]
-        self.names = [records.names[i] for i in self._order]
-        self.class_names = records.class_names
+        self.names = [printable(records.names[i]) for i in self._order]
+        self.class_names = None if records.class_names is None else list(map(printable, records.class_names))
         self.source, self.licence = source, licence
 
     def __len__(self) -> int:
         return len(self._order)
 
     def __repr__(self) -> str:
-        shape = "own transform" if self._size is None else (3, self._size, self._size)
+        shape = "own transform" if self._size is None else (3, *self._size)
         return f"LabelledImages({len(self)} x {shape}, {self.source})"
 
     def __getitem__(self, index: int | slice | Sequence[int] | torch.Tensor) -> Images:
@@ -163,7 +149,7 @@ class LabelledImages:
 
         `dtype` is float32 for pixels in [0,1], or uint8 for those that no transform of the caller's has made.
         """
-        pixels = torch.empty(0, 3, self._size or 0, self._size or 0, dtype=dtype)
+        pixels = torch.empty(0, 3, *(self._size or (0, 0)), dtype=dtype)
         kept: list[int] = []
         damaged: list[Damaged] = []
         with tqdm(total=len(chosen), desc="decoding", unit=" images", leave=False) as bar:
@@ -181,8 +167,8 @@ class LabelledImages:
         return pixels[: len(kept)], kept, damaged
 
     def _check_memory(self, count: int, each: int) -> None:
-        free = free_memory()
-        if free is not None and 2 * count * each > free:
+        free = free_memory(torch.device("cpu"))
+        if 2 * count * each > free:
             raise ArgumentError(
                 f"The pixels of {count} images of {self.source} take {count * each / 1e9:.1f} GB, more than half of "
                 f"the {free / 1e9:.1f} GB of memory that is free; use batches(), or ask for fewer with n=..."

@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from .progress import tqdm
-from .records import IMAGE_FILES, Encoded, Reader, Span, reading
+from ..core.progress import tqdm
+from ..core.whole_files import reading
+from .encoded_images import IMAGE_FILES, Encoded, Reader, Span
 
 BLOCK = 512
 

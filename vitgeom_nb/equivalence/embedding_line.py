@@ -2,50 +2,55 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 import xarray as xr
 
-from .batching import in_batches
-from .descent import Goal, MinimumChange, Objective, descend
-from .errors import keeping
-from .fibre import along, check_steps, embeddings_of
-from .matching import check_goal, checked_pairs, embed
-from .measurement import Stopwatch, Variable, measurement
-from .predictions import class_words
-from .progress import tqdm
-from .similarity import psnr
-from .vision_model import VisionModel
+from ..core.arguments import checked
+from ..core.image_similarity import psnr
+from ..core.measurement import Stopwatch, Variable, measurement, parameters
+from ..core.progress import tqdm
+from ..errors import keeping
+from ..networks.vision_model import VisionModel
+from .fibre_walk import along, check_steps
+from .matching import check_goal, checked_pairs
+from .optimisers import Goal, MinimumChange, Objective, descend, distance_to_go
 
 
 def class_probabilities(model: VisionModel, path: torch.Tensor) -> dict[str, Variable]:
     """`probability(pair, s, class)` of the frames `(P,K,3,H,W)`, `name(class)`; nothing for a model without a head."""
     if not model.has_logits:
         return {}
-    with torch.no_grad():
-        p = in_batches(lambda x: model.logits(x).double().softmax(1), path.flatten(0, 1), size=model.batch_size())
+    p = model.logits_in_batches(path.flatten(0, 1)).cpu().double().softmax(1)
     values = p.unflatten(0, path.shape[:2])
     return {
         "probability": Variable(["pair", "s", "class"], values, "1", "softmax probability"),
-        "name": Variable(["class"], class_words(model, torch.arange(p.shape[1])), "1", "name of the class"),
+        "name": Variable(["class"], model.class_name(torch.arange(p.shape[1])), "1", "name of the class"),
     }
 
 
 def nearest_to(
     x_0: torch.Tensor, objective: Objective, start: torch.Tensor, goal: Goal, scale: torch.Tensor
-) -> torch.Tensor:
-    """The points `(P,n)` nearest to `x_0` that minimum-change matching finds for the objective from `start`."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The points `(P,n)` nearest to `x_0` that minimum-change matching finds from `start`, and their embeddings."""
     found = descend(objective, start, MinimumChange(x_0, objective.targets), goal, scale)
-    if found.interrupted:
-        raise KeyboardInterrupt
-    return found.x
+    if found.stopped is not None:
+        raise found.stopped
+    return found.x, found.embedding
 
 
+@checked
 def homotopy(
-    model: VisionModel, source: Any, target: Any, steps: int = 10, *, residual: float = 0.05, max_evaluations: int = 200
+    model: VisionModel,
+    source: Any,
+    target: Any,
+    *,
+    steps: int = 10,
+    residual: float = 0.05,
+    max_evaluations: int = 200,
 ) -> xr.Dataset:
     r"""The whole path from an image to its match, along which the embedding moves on a straight line.
 
@@ -79,7 +84,7 @@ def homotopy(
     ArgumentError
         If a source equals its target, their numbers differ, or a number is out of range.
     Interrupted
-        If someone stops it after a step; `finished` then has the path until there.
+        If someone stops it after a step; `finished` then has the path until there, without probabilities.
 
     References
     ----------
@@ -99,23 +104,25 @@ def homotopy(
     check_steps(steps)
     goal = check_goal(-1, residual, max_evaluations)
     x_0, x_t = checked_pairs(model, source, target)
-    f_0, t = embed(model, x_0), embed(model, x_t)
-    scale = (t - f_0).norm(dim=1)
+    f_0, t = model.embed_in_batches(x_0), model.embed_in_batches(x_t)
+    scale = distance_to_go(f_0, t)
     line = torch.linspace(0, 1, steps + 1, device=model.device, dtype=model.dtype)
-    frames = [x_0.flatten(1)]
+    frames, embedded = [x_0.flatten(1)], [f_0]
     evaluations = torch.zeros(len(x_0), dtype=torch.long, device=model.device)
 
-    def result() -> xr.Dataset:
+    def result(said: Mapping[str, Variable]) -> xr.Dataset:
         path = torch.stack(frames, dim=1).unflatten(2, x_0.shape[1:])
-        shares = line[: len(frames)]
-        return _on_the_way(model, x_0, x_t, path, shares, evaluations, watch, steps, residual, max_evaluations)
+        way = _Path(x_0, x_t, f_0, t, path, torch.stack(embedded[: len(frames)], dim=1), line[: len(frames)])
+        return _on_the_way(model, way, evaluations, said, watch, steps, residual, max_evaluations)
 
-    with keeping(result, lambda: len(frames) - 1, steps, "steps"):
+    with keeping(lambda: result({}), lambda: len(frames) - 1, steps, "steps"):
         for s in tqdm(line[1:], desc=f"homotopy on {model.name}", leave=False):
             objective = Objective(model, f_0 + s * (t - f_0), max_evaluations)
-            frames.append(nearest_to(frames[0], objective, frames[-1], goal, scale))
+            x, f = nearest_to(frames[0], objective, frames[-1], goal, scale)
+            embedded.append(f)
+            frames.append(x)
             evaluations += objective.evaluations
-    return result()
+        return result(class_probabilities(model, torch.stack(frames, dim=1).unflatten(2, x_0.shape[1:])))
 
 
 def homotopy_at(model: VisionModel, path: xr.Dataset, s: float) -> xr.Dataset:
@@ -135,45 +142,55 @@ def homotopy_at(model: VisionModel, path: xr.Dataset, s: float) -> xr.Dataset:
     xarray.Dataset
         As `homotopy`, with this one `s`.
     """
-    watch, settings = Stopwatch(), json.loads(path.attrs["parameters"])
+    watch, settings = Stopwatch(), parameters(path)
     frames, x_t = (torch.from_numpy(path[name].values).to(model.device, model.dtype) for name in ("path", "target"))
     x_0, before = frames[:, 0], int((path.s.values <= s).sum()) - 1
     goal = check_goal(-1, settings["residual"], settings["max_evaluations"])
-    f_0, t = embed(model, x_0), embed(model, x_t)
+    f_0, t = model.embed_in_batches(x_0), model.embed_in_batches(x_t)
     objective = Objective(model, torch.lerp(f_0, t, s), settings["max_evaluations"])
-    x = nearest_to(x_0.flatten(1), objective, frames[:, before].flatten(1), goal, (t - f_0).norm(dim=1))
-    line = torch.tensor([s], device=model.device, dtype=model.dtype)
-    return _on_the_way(model, x_0, x_t, x.view_as(x_0)[:, None], line, objective.evaluations, watch, **settings)
+    x, f = nearest_to(x_0.flatten(1), objective, frames[:, before].flatten(1), goal, distance_to_go(f_0, t))
+    line, there = torch.tensor([s], device=model.device, dtype=model.dtype), x.view_as(x_0)[:, None]
+    way, said = _Path(x_0, x_t, f_0, t, there, f[:, None], line), class_probabilities(model, there)
+    return _on_the_way(model, way, objective.evaluations, said, watch, **settings)
+
+
+class _Path(NamedTuple):
+    """Source and target images, their embeddings, frames `(P,K,3,H,W)`, theirs, and their shares `(K,)` of the way."""
+
+    x_0: torch.Tensor
+    x_t: torch.Tensor
+    f_0: torch.Tensor
+    t: torch.Tensor
+    frames: torch.Tensor
+    embedded: torch.Tensor
+    line: torch.Tensor
 
 
 def _on_the_way(
     model: VisionModel,
-    x_0: torch.Tensor,
-    x_t: torch.Tensor,
-    path: torch.Tensor,
-    line: torch.Tensor,
+    way: _Path,
     evaluations: torch.Tensor,
+    said: Mapping[str, Variable],
     watch: Stopwatch,
     steps: int,
     residual: float,
     max_evaluations: int,
 ) -> xr.Dataset:
-    """The measurement of frames `(P,K,3,H,W)` at the shares `line` `(K,)` of the way."""
-    f_0, t = embed(model, x_0), embed(model, x_t)
-    scale = (t - f_0).norm(dim=1)
-    f = embeddings_of(model, path)
+    """The measurement of a path, and of what a classifier said on it."""
+    x_0, x_t, f_0, t, path, f, line = way
+    scale = distance_to_go(f_0, t)
     wanted = f_0[:, None] + line[None, :, None] * (t - f_0)[:, None]
     left = (f - wanted).norm(dim=2) / scale[:, None]
     at = ["pair", "s"]
     variables = {
-        "path": Variable([*at, "channel", "y", "x"], path, "1", "image on the way, pixels in [0, 1]"),
-        "target": Variable(["pair", "channel", "y", "x"], x_t, "1", "target image, pixels in [0, 1]"),
+        "path": Variable([*at, "channel", "y", "x"], path, "pixel", "image on the way, pixels in [0, 1]"),
+        "target": Variable(["pair", "channel", "y", "x"], x_t, "pixel", "target image, pixels in [0, 1]"),
         "residual": Variable(at, left, "1", "distance from the straight line of embeddings, relative"),
         "converged": Variable(at, left <= residual, "1", "whether the point lies on the line"),
         "cosine": Variable(at, F.cosine_similarity(f, t[:, None], dim=2), "1", "cosine to the target's embedding"),
         "psnr": Variable(at, along(path, x_0, psnr), "dB", "PSNR against the source"),
         "evaluations": Variable(["pair"], evaluations, "1", "evaluations, forward and backward"),
-        **class_probabilities(model, path),
+        **said,
     }
     return measurement(
         variables,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 
-from .jacobian import jacobian_rows
-from .lbfgs import TINY
-from .matching import embed
-from .spectrum import Spectrum, project_null, spectrum
-from .vision_model import VisionModel
+from ..jacobians.gram import Spectrum, project_null, spectrum
+from ..jacobians.rows import jacobian_rows
+from ..networks.vision_model import VisionModel
+from .proximal_lbfgs import TINY
 
 FAILURE = 1e-3  # relative drift
 DAMPING = 1e-2  # of the largest singular value, in corrections
@@ -50,7 +50,7 @@ def settle(model: VisionModel, x: torch.Tensor, f_0: torch.Tensor, along: Tangen
     best, lowest, count = x, float("inf"), 0
     while count < CORRECTIONS:
         count += 1
-        error = embed(model, x.view(1, 3, model.size, model.size))[0] - f_0
+        error = model.embed_in_batches(x.view(1, 3, *model.size))[0] - f_0
         drift = float(error.norm() / f_0.norm())
         if not drift < lowest:
             break
@@ -69,11 +69,13 @@ def back_to_fibre(model: VisionModel, image: torch.Tensor, f_0: torch.Tensor) ->
     return settle(model, x, f_0, along)[0].view_as(image)
 
 
-def walk(model: VisionModel, x_0: torch.Tensor, b: torch.Tensor, steps: int) -> tuple[torch.Tensor, int]:
-    """Frames `(steps + 1,3,H,W)` of one walk, and what it cost."""
+def frames_along(
+    model: VisionModel, x_0: torch.Tensor, b: torch.Tensor, steps: int
+) -> Iterator[tuple[torch.Tensor, int]]:
+    """Frames `(3,H,W)` of one walk after the first, `steps` of them, and what it has cost up to each."""
     x, end = x_0.flatten(), b.flatten()
-    f_0 = embed(model, x_0[None])[0]
-    frames, spent, halving = [x], 0, 0
+    f_0 = model.embed_in_batches(x_0[None])[0]
+    spent, halving = 0, 0
     for k in range(steps):
         along = tangent(jacobian_rows(model, x.view_as(x_0)), x, end - x)
         spent += model.dim
@@ -89,5 +91,4 @@ def walk(model: VisionModel, x_0: torch.Tensor, b: torch.Tensor, steps: int) -> 
             if drift <= FAILURE / 2:
                 break
         x = moved
-        frames.append(x)
-    return torch.stack(frames).view(-1, *x_0.shape), spent
+        yield x.view_as(x_0), spent

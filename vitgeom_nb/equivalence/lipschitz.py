@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import xarray as xr
 
-from .batching import in_batches
-from .directions import random_directions, unit
-from .errors import ArgumentError
-from .jacobian import jacobian_rows, jvp
+from ..core.arguments import checked
+from ..core.batching import in_batches
+from ..core.measurement import Stopwatch, Variable, measurement
+from ..core.progress import tqdm
+from ..core.random_directions import random_directions, unit
+from ..errors import ArgumentError, keeping
+from ..jacobians.gram import TOLERANCE, Spectrum, check_tolerance, right_vectors, spectrum
+from ..jacobians.products import jvp_at
+from ..jacobians.rows import jacobian_rows
+from ..jacobians.step_response import RADII, check_count, check_radii, null_and_normal, radius_coords
+from ..networks.rounding import rounding_of_change
+from ..networks.vision_model import VisionModel
 from .matching import match
-from .measurement import Stopwatch, Variable, measurement
-from .progress import tqdm
-from .spectrum import TOLERANCE, Spectrum, check_tolerance, right_vectors, spectrum
-from .steps import RADII, check_count, check_radii, null_and_normal, radius_coords, rounding_error
-from .vision_model import VisionModel
 
 KINDS = ("random", "matching", "top", "null")
 Found = dict[str, torch.Tensor]  # by kind of direction
@@ -38,11 +41,17 @@ def slope_square_sd(parts: Spectrum, n: int) -> float:
 
 @torch.no_grad()
 def constants_along(
-    model: VisionModel, pixels: torch.Tensor, start: torch.Tensor, directions: torch.Tensor, radii: torch.Tensor
+    model: VisionModel,
+    pixels: torch.Tensor,
+    start: torch.Tensor,
+    directions: torch.Tensor,
+    radii: torch.Tensor,
+    out: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """`||f(x + r v) - f(x)|| / r`, `(B,K,R)` in float64, by forward passes alone, in full batches whatever B, K and R.
 
     Images are `(B,3,H,W)`, their embeddings `start` `(B,D)` in float64, unit directions `(B,K,n)` or `(1,K,n)`.
+    Constants are written to `out` as they come.
     """
     shape, r = (len(pixels), directions.shape[1], len(radii)), radii.to(pixels.device)
 
@@ -53,7 +62,8 @@ def constants_along(
         return (model.embed(there).double() - start[image]).norm(dim=-1) / r[at]
 
     rows = torch.arange(math.prod(shape), device=pixels.device)
-    return in_batches(constant, rows, size=model.batch_size(), progress="LLDLC").view(shape)
+    flat = None if out is None else out.view(-1)
+    return in_batches(constant, rows, size=model.batch_size, progress="LLDLC", out=flat).view(shape)
 
 
 def slopes_along(model: VisionModel, pixels: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
@@ -63,21 +73,25 @@ def slopes_along(model: VisionModel, pixels: torch.Tensor, directions: torch.Ten
 
     def of_images(image: torch.Tensor) -> torch.Tensor:
         x, own = pixels[image], ways[image % len(ways)].transpose(0, 1)
-        products = torch.func.vmap(lambda v: jvp(model, x, v))  # x is not batched: one forward pass for all directions
+        # x is not batched: one forward pass for all directions
+        products = torch.func.vmap(lambda v: jvp_at(model, x, v))
         return in_batches(lambda v: products(v).double().norm(dim=-1), own, size=TANGENTS).T
 
     images = torch.arange(len(pixels), device=pixels.device)
     return in_batches(of_images, images, size=max(1, 4 * TANGENTS // min(count, TANGENTS)), progress="slopes")
 
 
+@checked
 def lldlc(
     model: VisionModel,
     images: Any,
-    directions: Sequence[str] = KINDS,
+    *,
+    kinds: Sequence[str] = KINDS,
+    directions: int = 16,
     radii: Sequence[float] = RADII[::2],
     seed: int = 0,
     targets: Any = None,
-    count: int = 16,
+    max_evaluations: int = 1000,
     tolerance: float = TOLERANCE,
     slopes: bool = True,
 ) -> xr.Dataset:
@@ -93,18 +107,20 @@ def lldlc(
     ----------
     model, images
         The network, and `(B,3,H,W)` in [0,1] or what `samples()` returns. The images x + r v are not clamped to [0,1].
-    directions
-        Which kinds: `"random"` (isotropic, the same for every image), `"matching"` (from the image to the
+    kinds
+        Which: `"random"` (isotropic, the same for every image), `"matching"` (from the image to the
         minimum-change match that `match` finds for its target), `"top"` (v_1 and -v_1), `"null"` (the random ones
         projected on the null space of J).
+    directions
+        How many random and null directions.
     radii
         Euclidean norms r, in units of pixel value, increasing.
     seed
         Of the random directions.
     targets
         The image that each one is matched to, as many as `images`; each image's successor in the batch unless told.
-    count
-        How many random and null directions.
+    max_evaluations
+        Of each match, forward and backward passes. One that has not arrived by then gives the direction to where it is.
     tolerance
         Singular values below this share of the largest are null.
     slopes
@@ -120,7 +136,8 @@ def lldlc(
         With top and random directions `measured_ratio(image, radius)`, root mean squares of the two
         kinds divided, `limit_ratio(image)`, the same of slopes, and `ratio_error(image)`, the relative standard error
         of both that the number of random directions leaves. With matching ones `match_distance(image)` in Euclidean
-        norm and `match_cosine(image)`. Rounding adds at most about `rounding(image)` / r to a constant.
+        norm, `match_cosine(image)` and `match_arrived(image)`, whether the match met its goal. Rounding adds at
+        most about `rounding(image)` / r to a constant.
 
     Raises
     ------
@@ -129,6 +146,8 @@ def lldlc(
         targets and images are not as many or are the same.
     ImageError
         If images or targets are not what the model takes.
+    Interrupted
+        If someone stops it after the first constants; `finished` then has NaN for those that were not measured.
 
     Notes
     -----
@@ -140,57 +159,83 @@ def lldlc(
     >>> _ = torch.manual_seed(0)
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))
     >>> model = vg.wrap(net, mean=[0] * 3, std=[1] * 3, size=4, dtype=torch.float64)
-    >>> result = vg.lldlc(model, torch.rand(2, 3, 4, 4), directions=("random", "top"), radii=(0.1, 1.0))
+    >>> result = vg.lldlc(model, torch.rand(2, 3, 4, 4), kinds=("random", "top"), radii=(0.1, 1.0))
     >>> bool(abs(result.lldlc.sel(kind="top") / result.top_singular_value - 1).max() < 1e-9)
     True
     """
     pixels, watch = model.pixels(images), Stopwatch()
     r = check_radii(radii)
-    check_count(count)
+    check_count(directions)
     check_tolerance(tolerance)
-    kinds = list(directions)
+    kinds = list(kinds)
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds or len(set(kinds)) < len(kinds):
-        raise ArgumentError(f"directions is {tuple(kinds)}; name each kind once, out of {', '.join(KINDS)}.")
-    match_result = match(model, pixels, _targets(pixels, targets)) if "matching" in kinds else None
-    n = pixels[0].numel()
-    drawn = random_directions(count, pixels[0], seed).flatten(1)
-    ways = {"random": drawn[None]} if "random" in kinds else {}
-    if match_result is not None:
-        ways["matching"] = unit(torch.from_numpy(match_result.matched.values).to(pixels) - pixels).flatten(1)[:, None]
-    with torch.no_grad():
-        start = in_batches(model.embed, pixels, size=model.batch_size()).double()
-    constants = {kind: constants_along(model, pixels, start, v, r) for kind, v in ways.items()}
-    limits: Found = {}
+        raise ArgumentError(f"kinds is {tuple(kinds)}; name each once, out of {', '.join(KINDS)}.")
+    goals = _targets(pixels, targets) if "matching" in kinds else None
+    n, by_jacobian = pixels[0].numel(), bool({"top", "null"} & set(kinds))
+    drawn = random_directions(directions, pixels[0], seed).flatten(1)
+    start, floor = model.embed_in_batches(pixels).double(), rounding_of_change(model, pixels)
+    counts = {kind: {"matching": 1, "top": 2}.get(kind, directions) for kind in kinds}
+    constants = {kind: start.new_full((len(pixels), count, len(r)), torch.nan) for kind, count in counts.items()}
+    limits = {kind: start.new_full((len(pixels), count), torch.nan) for kind, count in counts.items()}
     spectra: list[Spectrum] = []
-    if {"top", "null"} & set(kinds):
-        more, limits, spectra = _by_jacobian(model, pixels, start, ways, r, kinds, drawn, tolerance)
-        constants |= more
-    elif slopes:
-        limits = {kind: slopes_along(model, pixels, v) for kind, v in ways.items()}
-    constant, slope = (_padded([found[kind] for kind in kinds]) if found else None for found in (constants, limits))
-    words = "local directional Lipschitz constant, change of the embedding per change of the image"
-    lines = ("image", "kind", "direction")
-    out = {"lldlc": Variable((*lines, "radius"), constant, "1", words)}
-    if slope is not None:
-        out["slope"] = Variable(lines, slope, "1", "limit of the constant, ||J v||")
-    if spectra:
-        out |= _law(kinds, constant, slope, spectra, n, count)
-    floor = rounding_error(model, start)
-    out["rounding"] = Variable(("image",), floor, "1", "rounding error of a change of the embedding")
-    if match_result is not None:
-        out["match_distance"] = Variable(("image",), match_result.change_norm, "1", "Euclidean distance to the match")
-        out["match_cosine"] = Variable(("image",), match_result.cosine, "1", "cosine of match and target embeddings")
-    return measurement(
-        out,
-        coords={"kind": kinds, **radius_coords(r, n)},
-        model=model,
-        seed=seed,
-        seconds=watch.seconds,
-        count=count,
-        tolerance=tolerance,
-        pixels=n,
-    )
+    distance, cosine = (torch.full((len(pixels),), torch.nan, dtype=model.dtype) for _ in range(2))
+    arrived = torch.zeros(len(pixels), dtype=torch.bool)
+
+    def result() -> xr.Dataset:
+        constant, slope = (_padded([found[kind] for kind in kinds]) for found in (constants, limits))
+        words = "local directional Lipschitz constant, change of the embedding per change of the image"
+        lines = ("image", "kind", "direction")
+        out = {"lldlc": Variable((*lines, "radius"), constant, "embedding / pixel", words)}
+        if slopes or by_jacobian:
+            out["slope"] = Variable(lines, slope, "embedding / pixel", "limit of the constant, ||J v||")
+        if spectra:
+            out |= _law(kinds, constant, slope, spectra, n, directions)
+        out["rounding"] = Variable(("image",), floor, "embedding", "rounding error of a change of the embedding")
+        if goals is not None:
+            out["match_distance"] = Variable(("image",), distance, "pixel", "Euclidean distance to the match")
+            out["match_cosine"] = Variable(("image",), cosine, "1", "cosine of match and target embeddings")
+            out["match_arrived"] = Variable(("image",), arrived, "1", "whether the match met its goal")
+        return measurement(
+            out,
+            coords={"kind": kinds, **radius_coords(r, n)},
+            model=model,
+            seed=seed,
+            seconds=watch.seconds,
+            directions=directions,
+            tolerance=tolerance,
+            max_evaluations=max_evaluations if goals is not None else None,
+            pixels=n,
+        )
+
+    def done() -> int:
+        return sum(int((~constant.isnan()).sum()) for constant in constants.values())
+
+    with keeping(result, done, sum(constant.numel() for constant in constants.values()), "constants"):
+        ways = {"random": drawn[None]} if "random" in kinds else {}
+        for kind, v in ways.items():
+            constants_along(model, pixels, start, v, r, constants[kind])
+        if goals is not None:
+            found = match(model, pixels, goals, max_evaluations=max_evaluations)
+            for into, key in ((distance, "change_norm"), (cosine, "cosine"), (arrived, "converged")):
+                into[:] = torch.from_numpy(found[key].values)
+            matched = torch.from_numpy(found.matched.values).to(pixels)
+            ways["matching"] = unit(matched - pixels).flatten(1)[:, None]
+            constants_along(model, pixels, start, ways["matching"], r, constants["matching"])
+        if by_jacobian:
+            for i, x in enumerate(tqdm(pixels, desc="LLDLC, Jacobians", leave=False)):
+                J = jacobian_rows(model, x)
+                parts = spectrum(J, tolerance)
+                own = _own_directions(J, parts, kinds, drawn)
+                for kind, v in own.items():
+                    constants[kind][i] = constants_along(model, x[None], start[i : i + 1], v[None], r)[0]
+                for kind, v in ({kind: v[i % len(v)] for kind, v in ways.items()} | own).items():
+                    limits[kind][i] = (v.double() @ J.double().T).norm(dim=-1)
+                spectra.append(parts)
+        elif slopes:
+            for kind, v in ways.items():
+                limits[kind][:] = slopes_along(model, pixels, v)
+    return result()
 
 
 def _targets(pixels: torch.Tensor, targets: Any) -> Any:
@@ -199,35 +244,15 @@ def _targets(pixels: torch.Tensor, targets: Any) -> Any:
     return pixels.roll(-1, 0) if targets is None else targets
 
 
-def _by_jacobian(
-    model: VisionModel,
-    pixels: torch.Tensor,
-    start: torch.Tensor,
-    ways: Mapping[str, torch.Tensor],
-    r: torch.Tensor,
-    kinds: list[str],
-    drawn: torch.Tensor,
-    tolerance: float,
-) -> tuple[Found, Found, list[Spectrum]]:
-    """What the Jacobian of each image gives: constants of top and null directions, all slopes, the spectra."""
-    constants, slopes, spectra = [], [], []
-    for i, x in enumerate(tqdm(pixels, desc="LLDLC, Jacobians", leave=False)):
-        J = jacobian_rows(model, x)
-        parts, own = spectrum(J, tolerance), {}
-        if "top" in kinds:
-            top = right_vectors(J, parts, 1).to(x.dtype)
-            own["top"] = torch.cat([top, -top])
-        if "null" in kinds:
-            own["null"] = null_and_normal(J, drawn, parts)[0]
-        each = {kind: v[i % len(v)] for kind, v in ways.items()} | own
-        here = x[None], start[i : i + 1]
-        constants.append({kind: constants_along(model, *here, v[None], r)[0] for kind, v in own.items()})
-        slopes.append({kind: (v.double() @ J.double().T).norm(dim=-1) for kind, v in each.items()})
-        spectra.append(parts)
-    over_images, limits = (
-        {kind: torch.stack([row[kind] for row in rows]) for kind in rows[0]} for rows in (constants, slopes)
-    )
-    return over_images, limits, spectra
+def _own_directions(J: torch.Tensor, parts: Spectrum, kinds: list[str], drawn: torch.Tensor) -> Found:
+    """The directions `(K,n)` of one image that its Jacobian gives."""
+    own = {}
+    if "top" in kinds:
+        top = right_vectors(J, parts, 1).to(J.dtype)
+        own["top"] = torch.cat([top, -top])
+    if "null" in kinds:
+        own["null"] = null_and_normal(J, drawn, parts)[0]
+    return own
 
 
 def _padded(parts: list[torch.Tensor]) -> torch.Tensor:
@@ -241,10 +266,14 @@ def _law(
 ) -> dict[str, Variable]:
     """The ratio of the top constant to random ones, as sqrt(n / stable rank) foretells it and as measured."""
     per_image = ("image",)
-    stable = torch.tensor([parts.stable_rank for parts in spectra], dtype=torch.float64)
-    top_value = torch.stack([parts.values[0] for parts in spectra])
+    stable, top_value, error = torch.full((3, len(constants)), torch.nan, dtype=torch.float64)
+    for i, parts in enumerate(spectra):
+        stable[i], top_value[i] = parts.stable_rank, parts.values[0]
+        error[i] = slope_square_sd(parts, n) / (2 * count**0.5)
     out = {
-        "top_singular_value": Variable(per_image, top_value, "1", "largest singular value of the Jacobian"),
+        "top_singular_value": Variable(
+            per_image, top_value, "embedding / pixel", "largest singular value of the Jacobian"
+        ),
         "stable_rank": Variable(per_image, stable, "1", "stable rank"),
         "predicted_ratio": Variable(per_image, (n / stable).sqrt(), "1", "sqrt(n / stable rank)"),
     }
@@ -253,7 +282,6 @@ def _law(
             [values[:, kinds.index(kind)].square().nanmean(1).sqrt() for values in (constants, slopes)]
             for kind in ("top", "random")
         )
-        error = torch.tensor([slope_square_sd(parts, n) for parts in spectra]) / (2 * count**0.5)
         words = "top constant over root mean square of random ones"
         out["measured_ratio"] = Variable(("image", "radius"), top[0] / random[0], "1", words)
         out["limit_ratio"] = Variable(per_image, top[1] / random[1], "1", f"{words}, as the radius goes to 0")

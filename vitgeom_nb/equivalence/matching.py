@@ -9,29 +9,29 @@ import torch
 import torch.nn.functional as F
 import xarray as xr
 
-from .batching import in_batches
-from .descent import Adam, Descent, GaussNewton, Goal, GradientDescent, MinimumChange, Objective, Stepper, descend
-from .directions import rms
-from .errors import ArgumentError, Interrupted
-from .jacobian import jacobian_rows
-from .measurement import Stopwatch, Variable, measurement
-from .progress import tqdm
-from .similarity import psnr, ssim
-from .spectrum import spectrum
-from .vision_model import VisionModel
+from ..core.arguments import checked
+from ..core.image_similarity import psnr, ssim
+from ..core.measurement import Stopwatch, Variable, measurement
+from ..core.progress import tqdm
+from ..core.random_directions import rms
+from ..errors import ArgumentError, keeping
+from ..jacobians.gram import spectrum
+from ..jacobians.rows import jacobian_rows
+from ..networks.vision_model import VisionModel
+from .optimisers import (
+    Adam,
+    Descent,
+    GaussNewton,
+    Goal,
+    GradientDescent,
+    MinimumChange,
+    Objective,
+    Stepper,
+    descend,
+    distance_to_go,
+)
 
 METHODS = ("minimum-change", "gradient-descent", "adam", "gauss-newton")
-
-
-@torch.no_grad()
-def embed(model: VisionModel, images: torch.Tensor) -> torch.Tensor:
-    """Embeddings without a graph."""
-    return in_batches(model.embed, images, size=model.batch_size())
-
-
-@torch.no_grad()
-def _labels(model: VisionModel, images: torch.Tensor) -> torch.Tensor:
-    return in_batches(lambda x: model.logits(x).argmax(1), images, size=model.batch_size())
 
 
 def checked_pairs(model: VisionModel, source: Any, target: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,12 +77,13 @@ def _stepper(method: str, objective: Objective, start: torch.Tensor, lr: float |
     return MinimumChange(start, objective.targets)
 
 
+@checked
 def match(
     model: VisionModel,
     source: Any,
     target: Any,
-    method: str = "minimum-change",
     *,
+    method: str = "minimum-change",
     cosine: float = 0.999,
     residual: float = 0.1,
     max_evaluations: int = 1000,
@@ -92,7 +93,8 @@ def match(
 
     Minimises `1/2 ||f(x) - t||^2` over images `x` in [0,1] from the source `x_0`, with `t = f(target)`. All methods
     stop at the first point whose cosine to `t` and whose relative residual `||f(x) - t|| / ||f(x_0) - t||` meet the
-    goal, and are charged alike: an evaluation is one forward and one backward pass for one image.
+    goal, which is the source itself where both images have one embedding, and are charged alike: an evaluation is one
+    forward and one backward pass for one image.
 
     Parameters
     ----------
@@ -102,7 +104,8 @@ def match(
         `(P,3,H,W)` in [0,1], or what `samples()` returns: one target a source.
     method
         `"minimum-change"`: adds `mu/2 ||x - x_0||^2`, and lowers mu to 0 by bound-constrained L-BFGS: a nearby
-        equivalent image, not the first one found. `"gradient-descent"`: as published, clipped to the pixel range.
+        equivalent image, not the first one found; a pair that stands still begins anew with Adam in long steps, for a
+        larger change. `"gradient-descent"`: as published, clipped to the pixel range.
         `"adam"`: the same with Adam. `"gauss-newton"`: least-norm steps `J^T (J J^T + lambda I)^-1 (t - f(x))` in a
         trust region; for smooth networks, as the kinks of a ReLU network defeat its linear model.
     cosine, residual
@@ -131,7 +134,8 @@ def match(
     ArgumentError
         If a source equals its target, their numbers differ, the method is unknown, or the goal cannot be met.
     Interrupted
-        If someone stops it; `finished` then has the best point of each pair until then.
+        If someone stops it; `finished` then has the best point of each pair until then, without labels and with NaN
+        after rounding.
 
     References
     ----------
@@ -150,49 +154,64 @@ def match(
     watch = Stopwatch()
     goal = check_goal(cosine, residual, max_evaluations)
     x_0, x_t = checked_pairs(model, source, target)
-    f_0, t = embed(model, x_0), embed(model, x_t)
+    f_0, t = model.embed_in_batches(x_0), model.embed_in_batches(x_t)
     objective = Objective(model, t, max_evaluations)
-    start, distance = x_0.flatten(1), (f_0 - t).norm(dim=1)
+    start, distance = x_0.flatten(1), distance_to_go(f_0, t)
     stepper = _stepper(method, objective, start, lr)
     descent = descend(objective, start, stepper, goal, distance, progress=f"{method} on {model.name}")
-    found = measurement(
-        _variables(model, x_0, x_t, f_0, t, descent),
-        coords={"step": Variable(["step"], range(1, descent.loss.shape[1] + 1), "1", "evaluations")},
-        model=model,
-        seconds=watch.seconds,
-        method=method,
-        goal=goal._asdict(),
-        max_evaluations=max_evaluations,
-        lr=lr,
-    )
-    if descent.interrupted:
-        done = int(descent.converged.sum())
-        words = f"Stopped with {done} of {len(x_0)} pairs at the goal; the exception's `finished` has the best of each."
-        raise Interrupted(words, found)
-    return found
+
+    def result(rounded: torch.Tensor, labels: dict[str, Variable]) -> xr.Dataset:
+        return measurement(
+            _variables(x_0, x_t, f_0, t, descent, rounded) | labels,
+            coords={"step": Variable(["step"], range(1, descent.loss.shape[1] + 1), "1", "evaluations")},
+            model=model,
+            seconds=watch.seconds,
+            method=method,
+            goal=goal._asdict(),
+            max_evaluations=max_evaluations,
+            lr=lr,
+        )
+
+    best, spent = lambda: result(torch.full_like(t, torch.nan), {}), int(descent.evaluations.sum())
+    with keeping(best, lambda: spent, len(t) * max_evaluations, "evaluations"):
+        if descent.stopped is not None:
+            raise descent.stopped
+        matched = descent.x.view_as(x_0)
+        rounded = model.embed_in_batches((matched * 255).round() / 255)
+        return result(rounded, _labels(model, x_0, x_t, matched))
+
+
+def _labels(model: VisionModel, *images: torch.Tensor) -> dict[str, Variable]:
+    """What the model says of sources, targets and matches; nothing where it has no head."""
+    if not model.has_logits:
+        return {}
+    labels = [model.logits_in_batches(some).argmax(1) for some in images]
+    return {
+        f"{name}_label": Variable(["pair"], label, "1", f"label of the {name} image")
+        for name, label in zip(("source", "target", "matched"), labels, strict=True)
+    }
 
 
 def _variables(
-    model: VisionModel,
     x_0: torch.Tensor,
     x_t: torch.Tensor,
     f_0: torch.Tensor,
     t: torch.Tensor,
     descent: Descent,
+    rounded: torch.Tensor,
 ) -> dict[str, Variable]:
     matched = descent.x.view_as(x_0)
     change = matched - x_0
-    rounded = embed(model, (matched * 255).round() / 255)
-    distance = (f_0 - t).norm(dim=1)
+    distance = distance_to_go(f_0, t)
     pair, image, component, step = ["pair"], ["pair", "channel", "y", "x"], ["pair", "component"], ["pair", "step"]
 
     def left(f: torch.Tensor) -> torch.Tensor:
         return (f - t).norm(dim=1) / distance
 
-    variables = {
-        "matched": Variable(image, matched, "1", "matched image, pixels in [0, 1]"),
-        "source": Variable(image, x_0, "1", "source image, pixels in [0, 1]"),
-        "target": Variable(image, x_t, "1", "target image, pixels in [0, 1]"),
+    return {
+        "matched": Variable(image, matched, "pixel", "matched image, pixels in [0, 1]"),
+        "source": Variable(image, x_0, "pixel", "source image, pixels in [0, 1]"),
+        "target": Variable(image, x_t, "pixel", "target image, pixels in [0, 1]"),
         "cosine": Variable(pair, F.cosine_similarity(descent.embedding, t), "1", "cosine to the target's embedding"),
         "residual": Variable(pair, left(descent.embedding), "1", "distance to the target's embedding, relative"),
         "source_cosine": Variable(
@@ -203,24 +222,21 @@ def _variables(
         "residual_8bit": Variable(pair, left(rounded), "1", "relative distance to the target after rounding"),
         "psnr": Variable(pair, psnr(matched, x_0), "dB", "PSNR of the match against its source"),
         "ssim": Variable(pair, ssim(matched, x_0), "1", "SSIM of the match against its source"),
-        "change_norm": Variable(pair, change.flatten(1).norm(dim=1), "1", "Euclidean norm of the change"),
-        "rms": Variable(pair, rms(change), "1", "root-mean-square change per pixel"),
-        "max": Variable(pair, change.flatten(1).abs().amax(1), "1", "largest change of a pixel"),
+        "change_norm": Variable(pair, change.flatten(1).norm(dim=1), "pixel", "Euclidean norm of the change"),
+        "rms": Variable(pair, rms(change), "pixel", "root-mean-square change per pixel"),
+        "max": Variable(pair, change.flatten(1).abs().amax(1), "pixel", "largest change of a pixel"),
         "evaluations": Variable(pair, descent.evaluations, "1", "evaluations, forward and backward"),
         "converged": Variable(pair, descent.converged, "1", "whether the goal was met"),
-        "loss": Variable(step, descent.loss, "1", "half the squared distance to the target's embedding"),
+        "loss": Variable(step, descent.loss, "embedding^2", "half the squared distance to the target's embedding"),
         "cosine_history": Variable(step, descent.cosine, "1", "cosine to the target's embedding"),
         "residual_history": Variable(step, descent.residual, "1", "distance to the target's embedding, relative"),
-        "source_embedding": Variable(component, f_0, "1", "embedding of the source"),
-        "target_embedding": Variable(component, t, "1", "embedding of the target"),
-        "matched_embedding": Variable(component, descent.embedding, "1", "embedding of the match"),
+        "source_embedding": Variable(component, f_0, "embedding", "embedding of the source"),
+        "target_embedding": Variable(component, t, "embedding", "embedding of the target"),
+        "matched_embedding": Variable(component, descent.embedding, "embedding", "embedding of the match"),
     }
-    if model.has_logits:
-        for name, images in (("source", x_0), ("target", x_t), ("matched", matched)):
-            variables[f"{name}_label"] = Variable(pair, _labels(model, images), "1", f"label of the {name} image")
-    return variables
 
 
+@checked(matches=("matched", "target_embedding", "matched_embedding"))
 def match_remainder(model: VisionModel, matches: xr.Dataset) -> xr.Dataset:
     r"""How much of the distance that a match has left the network responds to, where the match ended.
 
@@ -228,8 +244,9 @@ def match_remainder(model: VisionModel, matches: xr.Dataset) -> xr.Dataset:
               q = \frac{\sum_{i \le r/2} g_i^2}{\sum_i g_i^2}, \qquad
               \|J^+ (t - f(x))\|^2 = \sum_{i \le r} \frac{g_i^2}{s_i^2}
 
-    with the singular values s and left singular vectors u of the Jacobian J at the match x, of rank r. At a minimum of
-    the loss that is no match, `J^T (t - f(x))` is zero: nothing is left along the directions that J responds to.
+    with the singular values s and left singular vectors u of J, of rank r: the Jacobian at the match x with columns of
+    zeros for pixels that are held, at 0 or 1 where the loss would fall further outside. At a minimum of the loss in the
+    box that is no match, `J^T (t - f(x))` is zero: nothing is left along what the free pixels can do.
 
     Parameters
     ----------
@@ -242,8 +259,9 @@ def match_remainder(model: VisionModel, matches: xr.Dataset) -> xr.Dataset:
     -------
     xarray.Dataset
         Over `pair`: `strong_share`, q, the part of the squared distance left that lies along the stronger half of the
-        singular directions, NaN where nothing is left; `least_norm`, the Euclidean norm of the change that would close
-        the distance to first order, beside `change_norm` of the match; `rank`.
+        singular directions, NaN where nothing is left; `least_norm`, the Euclidean norm of the change of free pixels
+        that would close the distance to first order as far as they can, beside `change_norm` of the match; `rank`;
+        `held`, the share of the pixel values that are held.
 
     Raises
     ------
@@ -262,21 +280,34 @@ def match_remainder(model: VisionModel, matches: xr.Dataset) -> xr.Dataset:
     5
     """
     watch = Stopwatch()
-    if matches.attrs.get("weights") != model.digest:
+    if [matches.attrs.get(key) for key in ("weights", "layer", "read")] != [model.digest, model.layer, model.read]:
         raise ArgumentError(f"These matches were not made with the weights of {model.name}; pass their own network.")
     x = torch.from_numpy(matches.matched.values).to(model.device, model.dtype)
     t, f = (matches[f"{kind}_embedding"].values for kind in ("target", "matched"))
-    rows = []
-    for image, gap in zip(tqdm(x, desc="what matches have left", leave=False), torch.from_numpy(t - f), strict=True):
-        parts = spectrum(jacobian_rows(model, image))
-        along = (parts.left.T @ gap.to(parts.left)).square()
-        half = along[: parts.rank // 2].sum() / gap.double().square().sum()
-        step = (along[: parts.rank] / parts.values[: parts.rank].square()).sum().sqrt()
-        rows.append((float(half), float(step), parts.rank))
-    share, norm, rank = map(list, zip(*rows, strict=True))
-    variables = {
-        "strong_share": Variable(["pair"], torch.tensor(share), "1", "share along the stronger singular directions"),
-        "least_norm": Variable(["pair"], torch.tensor(norm), "1", "norm of the change that is left to first order"),
-        "rank": Variable(["pair"], torch.tensor(rank), "1", "rank of the Jacobian at the match"),
-    }
-    return measurement(variables, model=model, seconds=watch.seconds)
+    rows: list[tuple[float, float, int, float]] = []
+
+    def result() -> xr.Dataset:
+        share, norm, rank, at_bounds = (torch.tensor(column) for column in zip(*rows, strict=True))
+        variables = {
+            "strong_share": Variable(["pair"], share, "1", "share along the stronger singular directions"),
+            "least_norm": Variable(["pair"], norm, "pixel", "norm of the change that is left to first order"),
+            "rank": Variable(["pair"], rank, "1", "rank of the Jacobian of free pixels at the match"),
+            "held": Variable(["pair"], at_bounds, "1", "share of pixel values held at 0 or 1"),
+        }
+        return measurement(variables, model=model, seconds=watch.seconds)
+
+    bar = tqdm(x, desc="what matches have left", leave=False)
+    with keeping(result, lambda: len(rows), len(x), "pairs"):
+        for image, gap in zip(bar, torch.from_numpy(t - f), strict=True):
+            J = jacobian_rows(model, image)
+            slope, flat = (
+                gap.to(J) @ J,
+                image.flatten(),
+            )  # a pixel value follows its slope, unless the box is in its way
+            held = ((flat <= 0) & (slope < 0)) | ((flat >= 1) & (slope > 0))
+            parts = spectrum(J.mul_(~held))
+            along = (parts.left.T @ gap.to(parts.left)).square()
+            half = along[: parts.rank // 2].sum() / gap.double().square().sum()
+            step = (along[: parts.rank] / parts.values[: parts.rank].square()).sum().sqrt()
+            rows.append((float(half), float(step), parts.rank, float(held.double().mean())))
+    return result()

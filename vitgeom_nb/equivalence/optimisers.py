@@ -8,14 +8,27 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from .batching import each_batch, in_batches
-from .jacobian import jvp, vjp
-from .lbfgs import TINY, ProximalLBFGS
-from .progress import tqdm
-from .vision_model import VisionModel
+from ..core.batching import each_batch, in_batches
+from ..core.progress import tqdm
+from ..jacobians.products import jvp_at, vjp_at
+from ..networks.vision_model import VisionModel
+from .proximal_lbfgs import TINY, ProximalLBFGS
 
 Stepper = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """`(rows, x, error, gradient) -> next x`, from points `(R,n)`, errors f(x) - t `(R,D)` and gradients J^T (f(x) - t)."""
+
+
+SAME = 1000  # machine epsilons between embeddings that are the same for all that rounding lets one know
+
+
+def distance_to_go(f_0: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    """The distance `(P,)` from the embeddings of sources to those of targets, `(P,D)`, that a residual of 1 stands for.
+
+    Where the two are one embedding it is no less than what rounding makes of them, and never zero: such a pair has
+    nothing to go.
+    """
+    same = SAME * torch.finfo(t.dtype).eps * t.norm(dim=1)
+    return torch.maximum((f_0 - t).norm(dim=1), same).clamp_min(TINY)
 
 
 class Objective:
@@ -30,7 +43,7 @@ class Objective:
         self.max_evaluations = max_evaluations
         self.evaluations = torch.zeros(len(targets), dtype=torch.long, device=targets.device)
         self.done = torch.zeros(len(targets), dtype=torch.bool, device=targets.device)
-        self.size = model.batch_size()
+        self.size = model.batch_size
 
     def remaining(self, rows: torch.Tensor) -> torch.Tensor:
         """How many evaluations each of `rows` may still spend: none where it is done."""
@@ -44,7 +57,7 @@ class Objective:
 
     def images(self, x: torch.Tensor) -> torch.Tensor:
         """Flat rows `(R,n)` as images `(R,3,H,W)`."""
-        return x.unflatten(1, (3, self.model.size, self.model.size))
+        return x.unflatten(1, (3, *self.model.size))
 
     def __call__(self, rows: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings and gradients of the pairs `rows` at `x`: one evaluation each."""
@@ -66,8 +79,8 @@ class Objective:
 
         def product(x: torch.Tensor, y: torch.Tensor, free: torch.Tensor) -> torch.Tensor:
             images = self.images(x)
-            step = vjp(self.model, images, y).flatten(1) * free
-            return torch.cat([jvp(self.model, images, self.images(step)), step], dim=1)
+            step = vjp_at(self.model, images, y).flatten(1) * free
+            return torch.cat([jvp_at(self.model, images, self.images(step)), step], dim=1)
 
         self.evaluations[rows] += 2
         return self._batched(product, x, y, free).split([y.shape[1], x.shape[1]], dim=1)
@@ -80,14 +93,14 @@ class Goal(NamedTuple):
     residual: float
 
     def met(self, cosine: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        """Which pairs have arrived."""
-        return (cosine >= self.cosine) & (residual <= self.residual)
+        """Which pairs have arrived; a cosine with a target at the origin says nothing."""
+        return ((cosine >= self.cosine) & (residual <= self.residual)) | (residual == 0)
 
 
 class Descent(NamedTuple):
     """Points `(P,n)`, their embeddings, whether each met the goal, and loss, cosine and residual by evaluation.
 
-    `interrupted` says that someone stopped it, and the points are the best until then.
+    `stopped` is what ended it before its time; the points are the best until then.
     """
 
     x: torch.Tensor
@@ -97,7 +110,7 @@ class Descent(NamedTuple):
     loss: torch.Tensor
     cosine: torch.Tensor
     residual: torch.Tensor
-    interrupted: bool
+    stopped: BaseException | None
 
 
 def descend(
@@ -111,14 +124,15 @@ def descend(
     """Step every pair from `start` until it meets the goal, moves no more, or has spent its evaluations.
 
     What comes back is the point that met the goal, else the evaluated point of lowest loss. `scale` `(P,)` is the
-    distance that a residual of 1 stands for.
+    distance that a residual of 1 stands for. What ends it after the first step is not raised but handed back.
     """
     count, targets, max_evaluations = len(start), objective.targets, objective.max_evaluations
     x, best, embedding = start.clone(), start.clone(), torch.zeros_like(targets)
     lowest = start.new_full((count,), float("inf"))
     converged = torch.zeros(count, dtype=torch.bool, device=start.device)
     history = start.new_full((3, count, max_evaluations), float("nan"))
-    active, interrupted = torch.arange(count, device=start.device), False
+    stopped: BaseException | None = None
+    active = torch.arange(count, device=start.device)
     try:
         with tqdm(total=count, desc=progress, disable=progress is None, leave=False) as bar:
             while len(active):
@@ -142,15 +156,19 @@ def descend(
                 kept = going.nonzero()[:, 0]
                 bar.update(len(active) - len(kept))
                 active = active[kept]
-    except KeyboardInterrupt:  # it may have come between two of the lines above: measure the points anew
-        interrupted = True
+    except KeyboardInterrupt as error:  # it may have come between two of the lines above: measure the points anew
+        stopped = error
         with torch.no_grad():
             embedding = in_batches(objective.model.embed, objective.images(best), size=objective.size)
         converged = goal.met(F.cosine_similarity(embedding, targets), (embedding - targets).norm(dim=1) / scale)
+    except Exception as error:  # of the network, or no memory; it comes from a call, so that the lines above agree
+        if not lowest.isfinite().any():
+            raise
+        stopped = error
     used = min(max_evaluations, int(objective.evaluations.max()))
     loss, cosine, residual = history[:, :, :used]
     spent = objective.evaluations.clone()
-    return Descent(best, embedding, converged, spent, loss, cosine, residual, interrupted)
+    return Descent(best, embedding, converged, spent, loss, cosine, residual, stopped)
 
 
 class GradientDescent:
@@ -177,33 +195,74 @@ class Adam:
 
     def __init__(self, like: torch.Tensor, lr: float | None) -> None:
         self.lr, self.first, self.second = lr or 0.01, torch.zeros_like(like), torch.zeros_like(like)
-        self.count = 0
+        self.count = torch.zeros_like(like[:, :1])
 
     def __call__(
         self, rows: torch.Tensor, x: torch.Tensor, error: torch.Tensor, gradient: torch.Tensor
     ) -> torch.Tensor:
         """One step of `rows`."""
-        self.count += 1
+        self.count[rows] += 1
         self.first[rows] = 0.9 * self.first[rows] + 0.1 * gradient
         self.second[rows] = 0.999 * self.second[rows] + 0.001 * gradient.square()
-        mean = self.first[rows] / (1 - 0.9**self.count)
-        spread = (self.second[rows] / (1 - 0.999**self.count)).sqrt()
+        mean = self.first[rows] / (1 - 0.9 ** self.count[rows])
+        spread = (self.second[rows] / (1 - 0.999 ** self.count[rows])).sqrt()
         return (x - self.lr * mean / (spread + 1e-8)).clamp(0, 1)
 
 
 class MinimumChange:
-    """Proximal L-BFGS on the loss divided by ||t||^2."""
+    """Proximal L-BFGS on the loss divided by ||t||^2, and Adam in long steps once that stands still.
+
+    A pair whose loss has not fallen by a tenth within `WINDOW` evaluations begins anew at its source with Adam: at the
+    kinks of a ReLU network curvature says little of what lies beyond, and long steps reach there. So what Adam finds in
+    the evaluations that are left is found; the change is then not the least.
+    """
+
+    WINDOW, FALL, RATE = 100, 0.9, 0.03
 
     def __init__(self, anchor: torch.Tensor, targets: torch.Tensor) -> None:
         self.scale = targets.square().sum(1).clamp_min(TINY)
-        self.solver = ProximalLBFGS(anchor)
+        self.solver, self.adam = ProximalLBFGS(anchor), Adam(anchor, self.RATE)
+        self.lowest, self.before = (anchor.new_full((len(anchor),), torch.inf) for _ in range(2))
+        self.long = torch.zeros(len(anchor), dtype=torch.bool, device=anchor.device)
+        self.count, self.any_long = 0, False
 
     def __call__(
         self, rows: torch.Tensor, x: torch.Tensor, error: torch.Tensor, gradient: torch.Tensor
     ) -> torch.Tensor:
         """One trial point of `rows`."""
+        out = (
+            self._by_curvature(rows, x, error, gradient)
+            if not self.any_long
+            else self._by_either(rows, x, error, gradient)
+        )
+        self.count += 1
+        if self.count % self.WINDOW:
+            return out
+        stalled = (self.lowest[rows] > self.FALL * self.before[rows]) & ~self.long[rows]
+        self.before[rows] = self.lowest[rows]
+        self.long[rows] |= stalled
+        self.any_long = bool(self.long[rows].any())  # the host waits here, once in a window
+        return torch.where(stalled[:, None], self.solver.anchor[rows], out)
+
+    def _by_curvature(
+        self, rows: torch.Tensor, x: torch.Tensor, error: torch.Tensor, gradient: torch.Tensor
+    ) -> torch.Tensor:
+        """A trial point of L-BFGS; where it has none, a long step, of no consequence but that the pair goes on."""
         scale = self.scale[rows]
-        return self.solver(rows, x, error.square().sum(1) / (2 * scale), gradient / scale[:, None])
+        loss = error.square().sum(1) / (2 * scale)
+        self.lowest[rows] = torch.minimum(self.lowest[rows], loss)
+        trial = self.solver(rows, x, loss, gradient / scale[:, None])
+        stuck = (trial == x).all(1)[:, None]
+        return torch.where(stuck, (x - self.RATE * gradient.sign()).clamp(0, 1), trial)
+
+    def _by_either(
+        self, rows: torch.Tensor, x: torch.Tensor, error: torch.Tensor, gradient: torch.Tensor
+    ) -> torch.Tensor:
+        out, long = torch.empty_like(x), self.long[rows]
+        for step, which in ((self.adam, long), (self._by_curvature, ~long)):
+            if len(some := which.nonzero()[:, 0]):
+                out[some] = step(rows[some], x[some], error[some], gradient[some])
+        return out
 
 
 class GaussNewton:

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 
+from ..bending.image_lines import embeddings_along, turning_angle
+from ..bending.step_law import step_law as measure
+from ..core.arguments import checked
+from ..core.measurement import parameters
 from ..errors import ArgumentError
-from ..lines import embeddings_along, turning_angle
-from ..steplaw import step_law as measure
-from ..vision_model import VisionModel
-from .compared import Measurements, Models, Network, choice, chosen, computing, computing_all, networks
-from .core import Control, Explorer, Panel, Setting, View
+from ..networks.vision_model import VisionModel
+from .compared import (
+    Measurements,
+    Models,
+    Network,
+    explorer_of_all,
+    explorer_of_one,
+    index,
+    networks,
+    networks_on_images,
+    stops,
+    tensors,
+)
+from .display import Display
 from .drawing import Chart, dot, line, picture
+from .explorer import Control, Panel, Setting, View
 
 LOW, HIGH = 1e-4, 200.0  # degrees on the axis of the chart
 
 
-def step_law(measurements: Measurements, models: Models = None, images: Any = None) -> Explorer:
+@checked(measurements=("typical", "exponent", "step_size"))
+def step_law(measurements: Measurements, models: Models = None, images: Any = None) -> Display:
     """Slide the step size over decades, and watch the direction change of every network follow its law.
 
     Parameters
@@ -37,12 +51,10 @@ def step_law(measurements: Measurements, models: Models = None, images: Any = No
     Raises
     ------
     ArgumentError
-        If the models come without the images.
+        If the models come without the images, or the measurements have other step sizes.
     """
-    each = networks(measurements, models)
-    if (models is None) != (images is None):
-        raise ArgumentError("Pass models and images together, or neither.")
-    sizes = next(iter(each.values())).data.step_size.values
+    each = networks_on_images(measurements, models, images)
+    sizes = stops(each, "step_size")
     typical = {label: np.degrees(n.data.typical.sel(statistic="rms").values) for label, n in each.items()}
     exponent = {label: float(n.data.exponent.sel(statistic="rms")) for label, n in each.items()}
 
@@ -56,7 +68,8 @@ def step_law(measurements: Measurements, models: Models = None, images: Any = No
 
     chart = Chart(draw, 380, 290)
 
-    def view(h: float, angles: dict[str, float]) -> View:
+    def view(setting: Setting, angles: dict[str, float]) -> View:
+        h = setting["h"]
         over = line(chart.at(h, LOW), chart.at(h, HIGH), dashed=True)
         for label, angle in angles.items():
             over += dot(chart.at(h, max(angle, LOW)), each[label].colour, each[label].marker)
@@ -65,30 +78,29 @@ def step_law(measurements: Measurements, models: Models = None, images: Any = No
         readout = {f"{label}, as h^{exponent[label]:.2f}": f"{angle:.3g}°" for label, angle in angles.items()}
         return View((Panel("Direction change", chart.picture, alt, over),), readout)
 
-    def frame(setting: Setting) -> View:
-        k = int(np.flatnonzero(sizes == setting["h"])[0])
-        return view(setting["h"], {label: float(values[k]) for label, values in typical.items()})
+    def recorded(network: Network, setting: Setting) -> float:
+        return float(typical[network.label][index(network, "step_size", setting["h"])])
 
-    def live(watched: list[tuple[Network, VisionModel]], setting: Setting) -> View:
-        h, found = setting["h"], {}
-        for network, model in watched:
-            lines = json.loads(network.data.attrs["parameters"])["directions"]
-            around = (h / 1.01, h, h * 1.01)
-            law = measure(model, images, around, lines, seed=network.data.attrs["seed"], resamples=1)
-            found[network.label] = float(np.degrees(law.typical.sel(statistic="rms")[1]))
-        return view(h, found)
+    def live(network: Network, model: VisionModel, setting: Setting) -> float:
+        lines, h = parameters(network.data)["directions"], setting["h"]
+        around, seed = (h / 1.01, h, h * 1.01), network.data.attrs["seed"]
+        law = measure(model, images, lengths=around, directions=lines, seed=seed, resamples=1)
+        return float(np.degrees(law.typical.sel(statistic="rms")[1]))
 
-    return Explorer(
+    return explorer_of_all(
         "The bend at a step size",
         "Slide the step size over its decades. As h falls, the bend of a smooth network falls like h and that of a "
         "ReLU network more slowly, so the order of the networks may depend on the step.",
-        (Control("h", "Step size h", tuple(sizes.tolist()), "{:.1e}", len(sizes) // 2, log=True),),
-        frame,
-        computing_all(each, live),
+        each,
+        (Control("h", "Step size h", sizes, "{:.1e}", len(sizes) // 2, log=True),),
+        view,
+        recorded,
+        live,
     )
 
 
-def trajectory(measurements: Measurements, models: Models = None) -> Explorer:
+@checked(measurements=("feature", "axis", "basis", "angle"))
+def trajectory(measurements: Measurements, models: Models = None) -> Display:
     """Slide an image along a straight line, and see where its embedding is on its path.
 
     Parameters
@@ -105,12 +117,12 @@ def trajectory(measurements: Measurements, models: Models = None) -> Explorer:
     Raises
     ------
     ArgumentError
-        If a measurement is not of a line.
+        If a measurement is not of a line, or the measurements have other points.
     """
     each = networks(measurements, models)
-    if any(json.loads(n.data.attrs["parameters"])["shape"] != "line" for n in each.values()):
+    if any(parameters(n.data)["shape"] != "line" for n in each.values()):
         raise ArgumentError('This explorer moves along a line; measure trajectory(..., shape="line").')
-    along = next(iter(each.values())).data.a.values[0]
+    along = stops(each, "a")
 
     def chart_of(network: Network) -> Chart:
         path, share = network.data.feature.values[0], 100 * network.data.explained.values
@@ -133,7 +145,7 @@ def trajectory(measurements: Measurements, models: Models = None) -> Explorer:
         where = f"at position {s:+.3f} on the line, {label}"
         turn = "none at an end" if np.isnan(angle) else f"{np.degrees(angle):.2f}°"
         panels = (
-            Panel("The picture", picture(data.start.values + s * data.axis.values[0]), f"The picture {where}."),
+            Panel("The picture", picture(data.pixels.values + s * data.axis.values[0]), f"The picture {where}."),
             Panel(
                 "The path of its embedding, seen in a plane",
                 chart.picture,
@@ -149,24 +161,24 @@ def trajectory(measurements: Measurements, models: Models = None) -> Explorer:
         }
         return View(panels, readout)
 
-    def frame(setting: Setting) -> View:
-        network = chosen(each, setting)
-        k = int(np.flatnonzero(along == setting["s"])[0])
+    def frame(network: Network, setting: Setting) -> View:
+        k = index(network, "a", setting["s"])
         return view(network, setting["s"], network.data.feature.values[0, k], float(network.data.angle[0, k]))
 
     def live(network: Network, model: VisionModel, setting: Setting) -> View:
         s, data = setting["s"], network.data
-        start, axis = (torch.from_numpy(data[name].values).to(model.device, model.dtype) for name in ("start", "axis"))
-        step = float(along[1] - along[0])
+        start, axis = tensors(data, model, "pixels", "axis")
+        step = along[1] - along[0]
         at = torch.tensor([s - step, s, s + step], dtype=torch.float64)
         z = embeddings_along(model, start[None], axis[:1], at, 3)[0].double().cpu()
         point = (z[1].numpy() - data["mean"].values) @ data.basis.values.T
         return view(network, s, point, float(turning_angle(z[2] - z[1], z[1] - z[0])))
 
-    return Explorer(
+    return explorer_of_one(
         "Along a straight line of images",
         "Slide the position. The picture moves straight through pixel space; the mark shows where its embedding is.",
-        (*choice(each), Control("s", "Position", tuple(along.tolist()), "{:+.3f}", len(along) // 2)),
+        each,
+        (Control("s", "Position", along, "{:+.3f}", len(along) // 2),),
         frame,
-        computing(each, live),
+        live,
     )

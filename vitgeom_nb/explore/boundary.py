@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import xarray as xr
 from matplotlib.axes import Axes
 
-from ..vision_model import VisionModel
-from .compared import Measurements, Models, Network, choice, chosen, computing, networks
-from .core import Control, Explorer, Panel, Setting, View
-from .drawing import Chart, dot, line, picture
-from .equivalent import Probabilities
+from ..core.arguments import checked
+from ..networks.vision_model import VisionModel
+from .compared import Measurements, Models, Network, explorer_of_one, index, networks, stops, tensors
+from .display import Display
+from .drawing import Chart, Probabilities, dot, line, picture
+from .explorer import Control, Panel, Setting, View
 
 WAYS = {"from the image": "direct", "after a random jump": "jumped"}
 BLUE, ORANGE = "#0072B2", "#D55E00"
 
 
-def fgsm_path(measurements: Measurements, models: Models = None, image: int = 0) -> Explorer:
+@checked(measurements=("probability", "path", "epsilon", "direction"))
+def fgsm_path(measurements: Measurements, models: Models = None, image: int = 0) -> Display:
     """Slide epsilon along the FGSM path of an image, from the image itself or after a random jump.
 
     Parameters
@@ -31,11 +34,20 @@ def fgsm_path(measurements: Measurements, models: Models = None, image: int = 0)
     Returns
     -------
     Explorer
+
+    Raises
+    ------
+    ArgumentError
+        If the measurements have other values of epsilon.
     """
     each = networks(measurements, models)
+    epsilons = stops(each, "epsilon")
 
-    def chart_of(network: Network, way: str) -> Chart:
-        one = network.data.isel(image=image).sel(path=way)
+    def path(network: Network, start: str) -> xr.Dataset:
+        return network.data.isel(image=image).sel(path=WAYS[start])
+
+    def chart_of(network: Network, start: str) -> Chart:
+        one = path(network, start)
         right, other = _two(one.probability.values, int(one.label))
         crossing = float(one.crossing)
 
@@ -44,21 +56,20 @@ def fgsm_path(measurements: Measurements, models: Models = None, image: int = 0)
             axes.plot(one.epsilon, other, "--", color=ORANGE, label="the best other")
             if one.epsilon.values[0] <= crossing <= one.epsilon.values[-1]:
                 axes.axvline(crossing, color="#444444", ls=":", lw=1.2, label="crossing")
-            axes.set(xlabel="epsilon (rms per pixel)", ylabel="probability", ylim=(0, None))
+            axes.set(xlabel="epsilon (pixel)", ylabel="probability", ylim=(0, None))
             axes.margins(y=0.1)
             axes.legend(fontsize=8)
 
         return Chart(draw)
 
-    charts = {(label, way): chart_of(network, way) for label, network in each.items() for way in WAYS.values()}
+    charts = {(label, start): chart_of(network, start) for label, network in each.items() for start in WAYS}
     bars = {
         label: Probabilities(n.data.probability.values[image].reshape(-1, n.data.sizes["class"]), n.data.name.values)
         for label, n in each.items()
     }
 
     def view(network: Network, start: str, epsilon: float, probability: np.ndarray) -> View:
-        way = WAYS[start]
-        one, chart = network.data.isel(image=image).sel(path=way), charts[network.label, way]
+        one, chart = path(network, start), charts[network.label, start]
         names, label = network.data.name.values, int(one.label)
         right, other = (float(p[0]) for p in _two(probability[None], label))
         seen = int(probability.argmax())
@@ -69,7 +80,7 @@ def fgsm_path(measurements: Measurements, models: Models = None, image: int = 0)
         panels = (
             Panel(
                 f"The picture, {start}",
-                picture(one.origin.values + epsilon * one.direction.values),
+                picture(one.start.values + epsilon * one.direction.values),
                 f"The picture {where}, labelled {names[seen]}.",
             ),
             Panel(
@@ -88,32 +99,28 @@ def fgsm_path(measurements: Measurements, models: Models = None, image: int = 0)
         }
         return View(panels, readout)
 
-    def frame(setting: Setting) -> View:
-        network, epsilon = chosen(each, setting), setting["epsilon"]
-        one = network.data.isel(image=image).sel(path=WAYS[setting["start"]])
-        return view(network, setting["start"], epsilon, one.probability.values[list(one.epsilon.values).index(epsilon)])
+    def frame(network: Network, setting: Setting) -> View:
+        start, epsilon = setting["start"], setting["epsilon"]
+        said = path(network, start).probability.values[index(network, "epsilon", epsilon)]
+        return view(network, start, epsilon, said)
 
     def live(network: Network, model: VisionModel, setting: Setting) -> View:
-        one = network.data.isel(image=image).sel(path=WAYS[setting["start"]])
-        start, d = (
-            torch.from_numpy(one[name].values).to(model.device, model.dtype) for name in ("origin", "direction")
-        )
+        start, d = tensors(path(network, setting["start"]), model, "start", "direction")
         with torch.no_grad():
             p = model.logits((start + setting["epsilon"] * d)[None])[0].double().softmax(0)
         return view(network, setting["start"], setting["epsilon"], p.cpu().numpy())
 
-    stops = tuple(next(iter(each.values())).data.epsilon.values.tolist())
-    return Explorer(
+    return explorer_of_one(
         "Along the FGSM path",
         "Slide epsilon until the label changes. The dotted line is where the search found the crossing; the other "
         "start has the path after a random jump.",
+        each,
         (
-            *choice(each),
             Control("start", "Start", tuple(WAYS)),
-            Control("epsilon", "Epsilon", stops, "{:.4f}", len(stops) // 4),
+            Control("epsilon", "Epsilon", epsilons, "{:.4f}", len(epsilons) // 4),
         ),
         frame,
-        computing(each, live),
+        live,
     )
 
 

@@ -11,13 +11,14 @@ import torch
 import xarray as xr
 from matplotlib.axes import Axes
 
-from ..calibration import check_logits
-from ..calibration import reliability as measure
-from ..data import Predictions
+from ..calibration.logits import labelled_logits
+from ..calibration.predictions import Predictions
+from ..calibration.reliability import reliability as measure
+from ..core.arguments import checked
 from ..figures.style import look
-from ..images import check_labels
-from .core import Control, Explorer, Panel, Setting, View
+from .display import Display
 from .drawing import Chart, box
+from .explorer import Control, Panel, Setting, View
 
 BINS = tuple(range(1, 21))
 TEMPERATURES = tuple(2 ** (k / 10) for k in range(-10, 11))
@@ -49,7 +50,8 @@ def cells(confidence: torch.Tensor, correct: torch.Tensor) -> dict[str, list[int
     }
 
 
-def reliability(predictions: Mapping[str, Predictions]) -> Explorer:
+@checked
+def reliability(predictions: Mapping[str, Predictions]) -> Display:
     """Slide the number of bins and the temperature, and watch bars, ECE and signed ECE move.
 
     Parameters
@@ -64,8 +66,8 @@ def reliability(predictions: Mapping[str, Predictions]) -> Explorer:
     each: dict[str, tuple[str, torch.Tensor, torch.Tensor]] = {}
     for i, (name, p) in enumerate(predictions.items()):
         label, colour, _ = look(name, i)
-        logits = check_logits(p.logits)
-        each[label] = colour, logits, check_labels(p.labels, *logits.shape)
+        seen = labelled_logits(p, None, None, None)
+        each[label] = colour, seen.logits, seen.labels
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], ls="--", color="#444444", lw=1)
@@ -77,7 +79,14 @@ def reliability(predictions: Mapping[str, Predictions]) -> Explorer:
     def view(setting: Setting) -> View:
         label = setting.get("network", next(iter(each)))
         colour, logits, labels = each[label]
-        table = measure(logits, labels, setting["bins"], temperature=setting["temperature"], resamples=1, name=label)
+        table = measure(
+            logits=logits,
+            labels=labels,
+            bins=setting["bins"],
+            temperature=setting["temperature"],
+            resamples=1,
+            name=label,
+        )
         ece, sece = f"{float(table.ece):.4f}", f"{float(table.sece):+.4f}"
         readout = {
             "accuracy": f"{float(table.top1):.4f}",
@@ -104,7 +113,7 @@ def reliability(predictions: Mapping[str, Predictions]) -> Explorer:
         "alt": ALT,
         "cells": [[cells(*_judged(logits, labels, t)) for t in TEMPERATURES] for _, logits, labels in each.values()],
     }
-    return Explorer(
+    return Display(
         "Reliability at any number of bins and any temperature",
         "Slide the number of bins: the signed error stays, the expected one does not. Slide the temperature: above 1 "
         "the network grows less sure, below 1 surer, and its accuracy stays.",

@@ -1,16 +1,19 @@
-"""Measurements side by side: one for each network, chosen by its name."""
+"""Measurements side by side, and the two explorers of them: of the network chosen, and of all networks at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import torch
 import xarray as xr
 
 from ..errors import ArgumentError
-from ..figures.style import as_list, look
-from ..vision_model import VisionModel
-from .core import Compute, Control, Setting, View
+from ..figures.style import by_network
+from ..networks.vision_model import VisionModel
+from .display import Display
+from .explorer import Compute, Control, Setting, View
 
 Measurements = xr.Dataset | Iterable[xr.Dataset]
 Models = VisionModel | Sequence[VisionModel] | None
@@ -32,52 +35,126 @@ def networks(measurements: Measurements, models: Models) -> dict[str, Network]:
     Raises
     ------
     ArgumentError
-        If the models are not those that were measured.
+        If the models are not those that were measured, or two measurements are of one network.
     """
-    each = as_list(measurements)
+    each = by_network(measurements)
+    measured = [data.attrs["model"] for data, *_ in each]
     given = [models] if isinstance(models, VisionModel) else list(models or [])
-    if given and [m.name for m in given] != [data.attrs["model"] for data in each]:
+    if given and [m.name for m in given] != measured:
         raise ArgumentError(
-            f"The measurements are of {', '.join(data.attrs['model'] for data in each)}; pass these models, in this "
-            f"order, not {', '.join(m.name for m in given)}."
+            f"The measurements are of {', '.join(measured)}; pass these models, in this order, not "
+            f"{', '.join(m.name for m in given)}."
         )
-    found = [Network(d, *look(d.attrs["model"], i), given[i] if given else None) for i, d in enumerate(each)]
-    return {network.label: network for network in found}
+    labels = [label for _, label, *_ in each]
+    if twice := next((label for label in labels if labels.count(label) > 1), None):
+        raise ArgumentError(f"Two of the measurements are of {twice}; an explorer shows one a network.")
+    return {drawn[1]: Network(*drawn, given[i] if given else None) for i, drawn in enumerate(each)}
 
 
-def choice(each: dict[str, Network]) -> tuple[Control, ...]:
-    """The control that chooses a network; none where there is one."""
-    return (Control("network", "Network", tuple(each)),) if len(each) > 1 else ()
+def networks_on_images(measurements: Measurements, models: Models, images: Any) -> dict[str, Network]:
+    """As `networks`, where computing takes the models and the images.
+
+    Raises
+    ------
+    ArgumentError
+        If the models come without the images or are not those that were measured.
+    """
+    if (models is None) != (images is None):
+        raise ArgumentError("Pass models and images together, or neither.")
+    return networks(measurements, models)
 
 
-def chosen(each: dict[str, Network], setting: Setting) -> Network:
-    """The network of a setting."""
-    return each[setting["network"]] if "network" in setting else next(iter(each.values()))
+def stops(each: dict[str, Network], name: str) -> tuple[Any, ...]:
+    """The values of a coordinate, for a control.
+
+    Raises
+    ------
+    ArgumentError
+        If the measurements do not share them.
+    """
+    first, *others = each.values()
+    values = first.data[name].values.ravel()
+    for other in others:
+        if not _equal(values, other.data[name].values.ravel()):
+            raise ArgumentError(
+                f"The measurements of {first.label} and {other.label} differ in {name}; compare networks at the same "
+                "values of it."
+            )
+    return tuple(values.tolist())
 
 
-def computing(each: dict[str, Network], view: Callable[[Network, VisionModel, Setting], View]) -> Compute | None:
-    """A `Compute` that watches the chosen network, or nothing where there are no models."""
-    if any(network.model is None for network in each.values()):
-        return None
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether values are the same; numbers up to the rounding of float32."""
+    if a.shape != b.shape or not np.issubdtype(a.dtype, np.number):
+        return np.array_equal(a, b)
+    return np.allclose(a, b, rtol=1e-5, atol=1e-12)
+
+
+def index(network: Network, name: str, value: float) -> int:
+    """Number of a stop among the values of its coordinate."""
+    return int(np.abs(network.data[name].values.ravel() - value).argmin())
+
+
+def tensors(data: xr.Dataset, model: VisionModel, *names: str) -> list[torch.Tensor]:
+    """Variables of a measurement, where and how the model computes."""
+    return [torch.from_numpy(data[name].values).to(model.device, model.dtype) for name in names]
+
+
+def explorer_of_one(
+    title: str,
+    caption: str,
+    each: dict[str, Network],
+    controls: Sequence[Control],
+    frame: Callable[[Network, Setting], View],
+    live: Callable[[Network, VisionModel, Setting], View],
+) -> Display:
+    """An explorer of the network chosen, by a control of its own where there are several.
+
+    `frame` is its view from the measurement, `live` its view computed with the model.
+    """
+
+    def chosen(setting: Setting) -> Network:
+        return each[setting["network"]] if "network" in setting else next(iter(each.values()))
+
+    def recorded(setting: Setting) -> View:
+        return frame(chosen(setting), setting)
 
     def compute(setting: Setting, before: Callable[[], None]) -> View:
-        network = chosen(each, setting)
-        assert network.model is not None
-        return view(network, network.model.watched(before), setting)
+        network = chosen(setting)
+        return live(network, _watched(network, before), setting)
 
-    return compute
+    choice = [Control("network", "Network", tuple(each))] if len(each) > 1 else []
+    return Display(title, caption, (*choice, *controls), recorded, _with_models(each, compute))
 
 
-def computing_all(
-    each: dict[str, Network], view: Callable[[list[tuple[Network, VisionModel]], Setting], View]
-) -> Compute | None:
-    """A `Compute` that watches all networks, or nothing where there are no models."""
-    models: list[Any] = [network.model for network in each.values()]
-    if None in models:
-        return None
+def explorer_of_all(
+    title: str,
+    caption: str,
+    each: dict[str, Network],
+    controls: Sequence[Control],
+    view: Callable[[Setting, dict[str, float]], View],
+    recorded: Callable[[Network, Setting], float],
+    live: Callable[[Network, VisionModel, Setting], float],
+) -> Display:
+    """An explorer of all networks at once: `view` shows one value a network, by its label.
+
+    `recorded` is the value from the measurement, `live` the value computed with the model.
+    """
+
+    def frame(setting: Setting) -> View:
+        return view(setting, {label: recorded(network, setting) for label, network in each.items()})
 
     def compute(setting: Setting, before: Callable[[], None]) -> View:
-        watched = [(n, m.watched(before)) for n, m in zip(each.values(), models, strict=True)]
-        return view(watched, setting)
+        return view(setting, {label: live(n, _watched(n, before), setting) for label, n in each.items()})
 
-    return compute
+    return Display(title, caption, tuple(controls), frame, _with_models(each, compute))
+
+
+def _watched(network: Network, before: Callable[[], None]) -> VisionModel:
+    assert network.model is not None
+    return network.model.watched(before)
+
+
+def _with_models(each: dict[str, Network], compute: Compute) -> Compute | None:
+    """`compute` where every network is at hand."""
+    return None if any(network.model is None for network in each.values()) else compute

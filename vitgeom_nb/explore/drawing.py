@@ -13,10 +13,12 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from ..figures.style import subplots
-from .core import Picture
+from .explorer import Panel, Picture
 
 SIDE = 256  # pixels of a picture; small images are enlarged by a whole factor, so that their pixels stay squares
 WIDTH, HEIGHT = 340, 250  # of a chart: fits a phone
+CLASSES = 5  # rows of a chart of probabilities, more where more classes win
+BLUE, GREY = "#0072B2", "#767676"
 
 
 def picture(image: Any, side: int = SIDE) -> Picture:
@@ -119,3 +121,43 @@ def box(a: tuple[float, float], b: tuple[float, float], colour: str, opacity: fl
     (x, y), w, h = (min(a[0], b[0]), min(a[1], b[1])), abs(a[0] - b[0]), abs(a[1] - b[1])
     size = f'x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}"'
     return f'<rect {size} fill="{colour}" fill-opacity="{opacity:.3f}"/>'
+
+
+class Probabilities:
+    """A chart of the classes that matter along a path: one row each, a bar that moves.
+
+    Every class that is the most probable somewhere on the path has a row, and so have others up to five rows.
+
+    Parameters
+    ----------
+    probability
+        Of every class at the points of the path, `(K,C)`.
+    names
+        Of the classes.
+    """
+
+    def __init__(self, probability: np.ndarray, names: np.ndarray) -> None:
+        order = np.argsort(-probability.max(axis=0))
+        wins = np.isin(order, probability.argmax(axis=1))
+        shown = [*order[wins], *order[~wins]][: max(CLASSES, wins.sum())]
+        self.rows = order[np.isin(order, shown)]
+        self.names = names
+        self.top = min(1.0, 1.08 * float(probability.max()))
+
+        def draw(axes: Axes) -> None:
+            axes.set(xlim=(0, self.top), ylim=(len(self.rows) - 0.4, -0.6), xlabel="probability")
+            axes.set_yticks(range(len(self.rows)), [str(names[k])[:18] for k in self.rows])
+            axes.grid(axis="y", visible=False)
+
+        self.chart = Chart(draw, height=210)
+
+    def panel(self, probability: np.ndarray, where: str) -> Panel:
+        """The chart at one point of the path."""
+        overlay = ""
+        for row, k in enumerate(self.rows):
+            p = float(min(probability[k], self.top))
+            colour = BLUE if k == probability.argmax() else GREY
+            overlay += box(self.chart.at(0, row - 0.32), self.chart.at(p, row + 0.32), colour)
+        most = sorted(self.rows, key=lambda k: -probability[k])[:3]
+        said = ", ".join(f"{self.names[k]} {probability[k]:.1%}" for k in most)
+        return Panel("Label probabilities", self.chart.picture, f"Bars of probability {where}: {said}.", overlay)

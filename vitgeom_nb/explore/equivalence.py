@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
 
-from ..fibre import fibre_at
-from ..homotopy import homotopy_at
-from ..vision_model import VisionModel
-from .compared import Measurements, Models, Network, choice, chosen, computing, networks
-from .core import Control, Explorer, Panel, Setting, View
-from .drawing import Chart, box, picture, signed, stripes
-
-CLASSES = 5  # rows of the chart of probabilities
-BLUE, GREY = "#0072B2", "#767676"
+from ..core.arguments import checked
+from ..equivalence.embedding_line import homotopy_at
+from ..equivalence.fibre_walk import fibre_at
+from ..networks.vision_model import VisionModel
+from .compared import Measurements, Models, Network, explorer_of_one, index, networks, stops
+from .display import Display
+from .drawing import Probabilities, picture, signed, stripes
+from .explorer import Control, Panel, Setting, View
 
 
 def decibels(value: float) -> str:
@@ -22,34 +20,8 @@ def decibels(value: float) -> str:
     return "∞ dB" if np.isinf(value) else f"{value:.1f} dB"
 
 
-class Probabilities:
-    """A chart of the classes that matter along a path: one row each, a bar that moves."""
-
-    def __init__(self, probability: np.ndarray, names: np.ndarray) -> None:
-        order = np.argsort(-probability.max(axis=0))
-        self.rows = order[:CLASSES]
-        self.names = names
-        self.top = min(1.0, 1.08 * float(probability.max()))
-
-        def draw(axes: Axes) -> None:
-            axes.set(xlim=(0, self.top), ylim=(len(self.rows) - 0.4, -0.6), xlabel="probability")
-            axes.set_yticks(range(len(self.rows)), [str(names[k])[:18] for k in self.rows])
-            axes.grid(axis="y", visible=False)
-
-        self.chart = Chart(draw, height=210)
-
-    def panel(self, probability: np.ndarray, where: str) -> Panel:
-        """The chart at one point of the path."""
-        overlay = ""
-        for row, k in enumerate(self.rows):
-            p = float(min(probability[k], self.top))
-            colour = BLUE if k == probability.argmax() else GREY
-            overlay += box(self.chart.at(0, row - 0.32), self.chart.at(p, row + 0.32), colour)
-        said = ", ".join(f"{self.names[k]} {probability[k]:.1%}" for k in self.rows[:3])
-        return Panel("Label probabilities", self.chart.picture, f"Bars of probability {where}: {said}.", overlay)
-
-
-def homotopy(measurements: Measurements, models: Models = None, pair: int = 0) -> Explorer:
+@checked(measurements=("path", "s", "residual", "target"))
+def homotopy(measurements: Measurements, models: Models = None, pair: int = 0) -> Display:
     """Slide an image toward its match, while its embedding goes straight to that of the target.
 
     Parameters
@@ -64,6 +36,11 @@ def homotopy(measurements: Measurements, models: Models = None, pair: int = 0) -
     Returns
     -------
     Explorer
+
+    Raises
+    ------
+    ArgumentError
+        If the measurements have other values of s.
     """
     each = networks(measurements, models)
     scales = {
@@ -106,25 +83,26 @@ def homotopy(measurements: Measurements, models: Models = None, pair: int = 0) -
             readout |= {"label": str(network.data.name.values[p.argmax()]), "its probability": f"{p.max():.1%}"}
         return View(tuple(panels), readout)
 
-    def frame(setting: Setting) -> View:
-        network = chosen(each, setting)
-        return view(network, network.data, list(network.data.s.values).index(setting["s"]))
+    def frame(network: Network, setting: Setting) -> View:
+        return view(network, network.data, index(network, "s", setting["s"]))
 
     def live(network: Network, model: VisionModel, setting: Setting) -> View:
         return view(network, homotopy_at(model, network.data, setting["s"]), 0)
 
-    stops = tuple(next(iter(each.values())).data.s.values.tolist())
-    return Explorer(
+    shares = stops(each, "s")
+    return explorer_of_one(
         "From the source to its match",
         "Slide s, the share of the way that the embedding has gone from the source's to the target's, and compare how "
         "far the picture has gone.",
-        (*choice(each), Control("s", "Share of the way s", stops, "{:.2f}", len(stops) // 2)),
+        each,
+        (Control("s", "Share of the way s", shares, "{:.2f}", len(shares) // 2),),
         frame,
-        computing(each, live),
+        live,
     )
 
 
-def fibre_walk(measurements: Measurements, models: Models = None, image: int = 0) -> Explorer:
+@checked(measurements=("path", "drift", "straight_embedding", "step"))
+def fibre_walk(measurements: Measurements, models: Models = None, pair: int = 0) -> Display:
     """Slide an image along its fibre: the picture changes, its embedding does not.
 
     Parameters
@@ -133,17 +111,22 @@ def fibre_walk(measurements: Measurements, models: Models = None, image: int = 0
         What `vg.fibre_walk` returned, one or one a network.
     models
         The networks measured, for a kernel to compute between the steps.
-    image
+    pair
         Which walk.
 
     Returns
     -------
     Explorer
+
+    Raises
+    ------
+    ArgumentError
+        If the measurements have other steps.
     """
     each = networks(measurements, models)
 
     def view(network: Network, data: xr.Dataset, k: int) -> View:
-        one, whole = data.isel(image=image, step=k), network.data.isel(image=image)
+        one, whole = data.isel(pair=pair, step=k), network.data.isel(pair=pair)
         low, high = np.quantile(np.concatenate([whole.embedding, whole.straight_embedding]), (0.01, 0.99))
         step, drift, straight = float(one.step), float(one.drift), float(one.straight_drift)
         covered = 1 - float(one.distance / whole.distance[0])
@@ -155,7 +138,7 @@ def fibre_walk(measurements: Measurements, models: Models = None, image: int = 0
                 picture(one.path),
                 f"The picture {where}, {covered:.0%} of the way in pixels to the other one.",
             ),
-            Panel("Walked toward", picture(one.toward), "The picture that the walk goes toward."),
+            Panel("Walked toward", picture(one.target), "The picture that the walk goes toward."),
             Panel(
                 "Embeddings as stripes: at the start; along the fibre; of the straight blend",
                 bars,
@@ -168,23 +151,23 @@ def fibre_walk(measurements: Measurements, models: Models = None, image: int = 0
             "drift along the fibre": f"{drift:.1e}",
             "drift of the blend": f"{straight:.1e}",
             "cosine to the start": f"{float(one.cosine):.6f}",
-            "PSNR to the start": decibels(float(one.psnr_start)),
+            "PSNR to the start": decibels(float(one.psnr_source)),
         }
         return View(panels, readout)
 
-    def frame(setting: Setting) -> View:
-        network = chosen(each, setting)
-        return view(network, network.data, list(network.data.step.values).index(setting["step"]))
+    def frame(network: Network, setting: Setting) -> View:
+        return view(network, network.data, index(network, "step", setting["step"]))
 
     def live(network: Network, model: VisionModel, setting: Setting) -> View:
         return view(network, fibre_at(model, network.data, setting["step"]), 0)
 
-    stops = tuple(next(iter(each.values())).data.step.values.tolist())
-    return Explorer(
+    steps = stops(each, "step")
+    return explorer_of_one(
         "Along a fibre",
         "Slide along the walk. The picture moves toward another one, and the second row of stripes, its embedding, "
         "stays like the first; the third, that of the plain blend of the two pictures, does not.",
-        (*choice(each), Control("step", "Step", stops, "{:.3g}", len(stops) // 2)),
+        each,
+        (Control("step", "Step", steps, "{:.3g}", len(steps) // 2),),
         frame,
-        computing(each, live),
+        live,
     )

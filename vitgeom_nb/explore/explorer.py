@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -106,7 +105,7 @@ Compute = Callable[[Setting, Callable[[], None]], View]
 class Explorer:
     """Sliders over a measurement. In a page without a kernel they move between recorded frames; with one they compute.
 
-    Made by the functions of `vitgeom_nb.explore`; shown by being the last value of a cell.
+    It knows neither pages nor widgets; `display.Display` shows it as both.
 
     Attributes
     ----------
@@ -143,21 +142,3 @@ class Explorer:
     def snapped(self, setting: Setting) -> dict[str, Any]:
         """The setting of a page nearest to any setting."""
         return {c.name: c.values[c.nearest(setting[c.name])] for c in self.controls}
-
-    def to_html(self) -> str:
-        """The explorer as a self-contained piece of a page."""
-        from .page import html
-
-        return html(self)
-
-    def widget(self) -> Any:
-        """The explorer as a live ipywidget; `close()` it to free its memory."""
-        from .live import Live
-
-        return Live(self)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        bundle = {"text/plain": f"<Explorer: {self.title}>", "text/html": self.to_html()}
-        if os.environ.get("VITGEOM_WIDGETS", "1") not in ("", "0"):
-            bundle |= self.widget().box._repr_mimebundle_()
-        return bundle

@@ -6,12 +6,14 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
-from ..singular_steps import NULL
-from ..steps import embedding_steps
-from ..vision_model import VisionModel
-from .compared import Measurements, Models, Network, choice, chosen, computing, networks
-from .core import Control, Explorer, Panel, Setting, View
+from ..core.arguments import checked
+from ..jacobians.singular_directions import NULL
+from ..jacobians.step_response import embedding_steps
+from ..networks.vision_model import VisionModel
+from .compared import Measurements, Models, Network, explorer_of_one, index, networks, stops, tensors
+from .display import Display
 from .drawing import Chart, curve, dot, picture, signed
+from .explorer import Control, Panel, Setting, View
 
 BLUE = "#0072B2"
 
@@ -20,7 +22,8 @@ def _rank_word(rank: int) -> str:
     return "null direction" if rank == NULL else f"singular vector {rank}"
 
 
-def singular_steps(measurements: Measurements, models: Models = None, image: int = 0) -> Explorer:
+@checked(measurements=("vector", "rank", "change", "radius"))
+def singular_steps(measurements: Measurements, models: Models = None, image: int = 0) -> Display:
     """Pick a singular or a null direction, and slide the length of a step along it.
 
     Parameters
@@ -35,11 +38,15 @@ def singular_steps(measurements: Measurements, models: Models = None, image: int
     Returns
     -------
     Explorer
+
+    Raises
+    ------
+    ArgumentError
+        If the measurements have other ranks or radii.
     """
     each = networks(measurements, models)
-    ranks = [int(r) for r in next(iter(each.values())).data["rank"].values]
-    order = [*ranks[1:], ranks[0]]
-    by_word = {_rank_word(r): r for r in order}
+    null, *ranks = stops(each, "rank")
+    by_word = {_rank_word(r): r for r in (*ranks, null)}
 
     def chart_of(network: Network) -> Chart:
         one = network.data.isel(image=image)
@@ -56,7 +63,7 @@ def singular_steps(measurements: Measurements, models: Models = None, image: int
     def view(network: Network, rank: int, r: float, change: float) -> View:
         one = network.data.isel(image=image).sel(rank=rank)
         chart, vector, promised = charts[network.label], one.vector.values, r * float(one.singular_value)
-        moved, word = one.start.values + r * vector, _rank_word(rank)
+        moved, word = one.pixels.values + r * vector, _rank_word(rank)
         over = curve([chart.at(x, y) for x, y in zip(one.radius.values, one.change.values, strict=True)], BLUE)
         ratio = "none" if rank == NULL else f"{change / promised:.3f}"
         if rank != NULL:
@@ -89,28 +96,28 @@ def singular_steps(measurements: Measurements, models: Models = None, image: int
         }
         return View(panels, readout)
 
-    def frame(setting: Setting) -> View:
-        network, rank, r = chosen(each, setting), by_word[setting["direction"]], setting["radius"]
+    def frame(network: Network, setting: Setting) -> View:
+        rank, r = by_word[setting["direction"]], setting["radius"]
         one = network.data.isel(image=image).sel(rank=rank)
-        return view(network, rank, r, float(one.change.sel(radius=r)))
+        return view(network, rank, r, float(one.change[index(network, "radius", r)]))
 
     def live(network: Network, model: VisionModel, setting: Setting) -> View:
         rank, r = by_word[setting["direction"]], setting["radius"]
         one = network.data.isel(image=image).sel(rank=rank)
-        x, v = (torch.from_numpy(one[name].values).to(model.device, model.dtype) for name in ("start", "vector"))
+        x, v = tensors(one, model, "pixels", "vector")
         moved = embedding_steps(model, x, v.flatten()[None], torch.tensor([r], dtype=torch.float64))
         return view(network, rank, r, float(moved.norm()))
 
-    radii = tuple(next(iter(each.values())).data.radius.values.tolist())
-    return Explorer(
+    radii = stops(each, "radius")
+    return explorer_of_one(
         "A step along a singular direction",
         "Slide the length r of the step and watch the change of the embedding leave the dashed line, r times the "
         "singular value. A null direction is promised nothing, and moves the embedding all the same once it is long.",
+        each,
         (
-            *choice(each),
             Control("direction", "Direction", tuple(by_word)),
             Control("radius", "Length r", radii, "{:.3g}", len(radii) // 2, log=True),
         ),
         frame,
-        computing(each, live),
+        live,
     )

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from ..errors import ArgumentError
+from ..core.arguments import checked
+from ..core.measurement import parameters
+from ..equivalence.lipschitz import lldlc as measure
 from ..figures.lipschitz import largest_constant
-from ..lipschitz import lldlc as measure
-from ..vision_model import VisionModel
-from .compared import Measurements, Models, Network, computing_all, networks
-from .core import Control, Explorer, Panel, Setting, View
+from ..networks.vision_model import VisionModel
+from .compared import Measurements, Models, Network, explorer_of_all, index, networks_on_images, stops
+from .display import Display
 from .drawing import Chart, dot, line
+from .explorer import Control, Panel, Setting, View
 
 
 def _median(data: xr.Dataset, kind: str) -> np.ndarray:
     """Median over images and directions, by radius."""
-    return np.nanmedian(data.lldlc.sel(kind=kind).values.reshape(-1, data.sizes["radius"]), axis=0)
+    values = data.lldlc.sel(kind=kind).values.reshape(-1, data.sizes["radius"])
+    known = ~np.isnan(values).all(0)  # no match may have arrived
+    middle = np.full(len(known), np.nan)
+    middle[known] = np.nanmedian(values[:, known], axis=0)
+    return middle
 
 
-def lldlc(measurements: Measurements, models: Models = None, images: Any = None) -> Explorer:
+@checked(measurements=("lldlc", "kind", "radius"))
+def lldlc(measurements: Measurements, models: Models = None, images: Any = None) -> Display:
     """Slide the radius and see the constants of all networks for one kind of direction.
 
     Parameters
@@ -40,16 +46,14 @@ def lldlc(measurements: Measurements, models: Models = None, images: Any = None)
     Raises
     ------
     ArgumentError
-        If the models come without the images.
+        If the models come without the images, or the measurements have other radii or kinds.
     """
-    each = networks(measurements, models)
-    if (models is None) != (images is None):
-        raise ArgumentError("Pass models and images together, or neither.")
-    first = next(iter(each.values())).data
-    kinds, radii = [str(kind) for kind in first.kind.values], first.radius.values
-    smallest = [float(np.nanmin(_median(n.data, kind))) for n in each.values() for kind in kinds]
+    each = networks_on_images(measurements, models, images)
+    kinds, radii = stops(each, "kind"), stops(each, "radius")
+    medians = np.concatenate([_median(n.data, kind) for n in each.values() for kind in kinds])
+    smallest = medians[~np.isnan(medians)]
     highest = 3 * max(largest_constant(n.data) for n in each.values())
-    lowest = max(min(smallest), 1e-6 * highest) / 2
+    lowest = max(smallest.min(initial=highest), 1e-6 * highest) / 2
 
     def chart_of(kind: str) -> Chart:
         def draw(axes: Axes) -> None:
@@ -63,7 +67,8 @@ def lldlc(measurements: Measurements, models: Models = None, images: Any = None)
 
     charts = {kind: chart_of(kind) for kind in kinds}
 
-    def view(kind: str, r: float, constants: dict[str, float]) -> View:
+    def view(setting: Setting, constants: dict[str, float]) -> View:
+        kind, r = setting["kind"], setting["radius"]
         chart = charts[kind]
         over = line(chart.at(r, lowest), chart.at(r, highest), dashed=True)
         for label, value in constants.items():
@@ -73,28 +78,25 @@ def lldlc(measurements: Measurements, models: Models = None, images: Any = None)
         panel = Panel(f"Direction: {kind}", chart.picture, alt, over)
         return View((panel,), {f"L, {label}": f"{value:.3g}" for label, value in constants.items()})
 
-    def frame(setting: Setting) -> View:
-        kind, r = setting["kind"], setting["radius"]
-        k = int(np.flatnonzero(radii == r)[0])
-        return view(kind, r, {label: float(_median(n.data, kind)[k]) for label, n in each.items()})
+    def recorded(network: Network, setting: Setting) -> float:
+        return float(_median(network.data, setting["kind"])[index(network, "radius", setting["radius"])])
 
-    def live(watched: list[tuple[Network, VisionModel]], setting: Setting) -> View:
-        kind, r = setting["kind"], setting["radius"]
-        found = {}
-        for network, model in watched:
-            seed, count = network.data.attrs["seed"], json.loads(network.data.attrs["parameters"])["count"]
-            result = measure(model, images, (kind,), (r,), seed, count=count, slopes=False)
-            found[network.label] = float(_median(result, kind)[0])
-        return view(kind, r, found)
+    def live(network: Network, model: VisionModel, setting: Setting) -> float:
+        kind, seed, count = setting["kind"], network.data.attrs["seed"], parameters(network.data)["directions"]
+        radii = (setting["radius"],)
+        result = measure(model, images, kinds=(kind,), radii=radii, directions=count, seed=seed, slopes=False)
+        return float(_median(result, kind)[0])
 
-    return Explorer(
+    return explorer_of_all(
         "Lipschitz constants at a radius",
         "Slide the radius and choose the kind of direction. Constants are medians over images and directions; where a "
         "curve bends, its direction is no longer what it was at the image.",
+        each,
         (
-            Control("kind", "Direction", tuple(kinds)),
-            Control("radius", "Radius r", tuple(radii.tolist()), "{:.3g}", len(radii) // 2, log=True),
+            Control("kind", "Direction", kinds),
+            Control("radius", "Radius r", radii, "{:.3g}", len(radii) // 2, log=True),
         ),
-        frame,
-        computing_all(each, live),
+        view,
+        recorded,
+        live,
     )

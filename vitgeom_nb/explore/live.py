@@ -11,15 +11,15 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
+from ..core.progress import silent
 from ..errors import VitgeomError
-from ..progress import silent
-from .core import Control, Explorer, View
+from .explorer import Control, Explorer, View
 from .page import asset, panel_html, readout_html
 
 REFRESH = 0.2  # seconds between two signs of progress
 
 
-class Interrupted(Exception):
+class _Superseded(Exception):
     """A computation that nobody waits for any more."""
 
 
@@ -144,7 +144,7 @@ class Live:
             passes += 1
             with self._lock:
                 if end.is_set():
-                    raise Interrupted
+                    raise _Superseded
                 if time.monotonic() - said > REFRESH:
                     said = time.monotonic()
                     self._say(f"{note} Computing: network pass {passes}; so long, the nearest recorded frame.")
@@ -154,7 +154,7 @@ class Live:
             with silent():
                 view = explorer.compute(setting, before)
             shown, text = _html(view), note
-        except Interrupted:
+        except _Superseded:
             return
         except Exception as error:  # a thread has nobody else to tell
             reason = str(error) if isinstance(error, VitgeomError) else f"{type(error).__name__}: {error}"

@@ -9,9 +9,10 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from .core import Control, Explorer, Panel, View
+from ..core.images import printable
+from .explorer import Control, Explorer, Panel, View
 
-STOP = {"</": "<\\/", "<!--": "<\\!--"}  # what would end a script element before its time
+STOP = {"</": "<\\/", "<!--": "\\u003c!--"}  # what would end a script element before its time
 
 
 def asset(name: str) -> str:
@@ -20,7 +21,7 @@ def asset(name: str) -> str:
 
 
 def _json(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = printable(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
     for bad, good in STOP.items():
         text = text.replace(bad, good)
     return text
@@ -82,12 +83,12 @@ def html(explorer: Explorer) -> str:
     data: dict[str, Any] = {"controls": controls}
     data |= {"script": explorer.script, **explorer.data} if explorer.script else _recorded(explorer)
     text = _json(data)
-    identity = "vg-" + hashlib.sha256((explorer.title + text).encode()).hexdigest()[:10]
+    identity = "vg-" + hashlib.sha256(printable(explorer.title + text).encode()).hexdigest()[:10]
     sliders = [c for c in explorer.controls if not c.is_choice]
     play = f'<button type="button" class="vg-play" data-moves="{sliders[0].name}">Play</button>' if sliders else ""
     parts = "".join(_control_html(c, f"{identity}-{c.name}") for c in explorer.controls)
     caption = f"<strong>{escape(explorer.title)}.</strong> {escape(explorer.caption)}"
-    return f"""<style>{asset("explorer.css")}</style>
+    page = f"""<style>{asset("explorer.css")}</style>
 <figure class="vg-explorer mathjax_ignore tex2jax_ignore" id="{identity}" aria-label="{escape(explorer.title)}">
 <div class="vg-controls" role="group" aria-label="Settings" hidden>{parts}{play}</div>
 <noscript><p class="vg-note">The sliders of this figure need JavaScript; this is its first frame.</p></noscript>
@@ -97,3 +98,4 @@ def html(explorer: Explorer) -> str:
 <script type="application/json">{text}</script>
 </figure>
 <script>{asset("explorer.js")}</script>"""
+    return printable(page)

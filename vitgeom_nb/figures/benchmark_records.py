@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from ..speed import DEVICES, GROWTH, PORTIONS, duration, falls_short
-from .style import LOOKS, look, subplots
+from ..benchmark_records import DEVICES, GROWTH, PORTIONS, duration, falls_short
+from ..core.arguments import checked
+from .style import LOOKS, look, panels, subplots, whiskers
 
 OURS = "#0072B2"
 # variants, peers and curves: Okabe-Ito colours and markers, and the floor's own
@@ -26,6 +27,7 @@ ROLES: dict[str, dict[str, Any]] = {
     "peer": {"color": "#D55E00", "marker": "s", "mfc": "white"},
     "floor": FLOOR,
 }
+LEGEND = (0.6, 0.6)  # inches beside and below the panels, for labels and legend
 IDEAL = "proportional (to threads: inversely)"
 AXES = {
     "pixels": "pixel values $n$",
@@ -37,6 +39,7 @@ AXES = {
 }
 
 
+@checked(table=("engine", "device", "network", "ratio"))
 def speed(table: pd.DataFrame, engine: str) -> Figure:
     """Times of all contenders for an engine's task relative to ours, a row a network, one panel a device.
 
@@ -113,9 +116,9 @@ def _contest(axis: Axes, records: pd.DataFrame, networks: list[str], looks: dict
             across = axis.get_yaxis_transform()
             axis.plot(0.985, at, "x", color=drawn["color"], transform=across, clip_on=False, label=record["contender"])
             continue
-        low, middle, high = (record[key] for key in ("ratio_low", "ratio", "ratio_high"))
+        first, middle, third = (record[key] for key in ("ratio_lower_quartile", "ratio", "ratio_upper_quartile"))
         fill: dict[str, Any] = {"mfc": "white"} if short[record.name] else {}
-        bars = [[middle - low], [high - middle]]
+        bars = whiskers(middle, first, third)
         axis.errorbar(middle, at, xerr=bars, **drawn, **fill, linestyle="", elinewidth=1.3, label=record["contender"])
     labels = [f"{look(n)[0]}\n{_time(ours, n)}" for n in networks]
     axis.set_yticks(range(len(networks)), labels, fontsize=9)
@@ -146,6 +149,7 @@ def _nothing(words: str) -> Figure:
     return figure
 
 
+@checked(table=("engine", "device", "peak_memory_mb", "role"))
 def speed_memory(table: pd.DataFrame) -> Figure:
     """Peak memory of one run above the loaded network [MB], one panel an engine and device, a row a network.
 
@@ -156,7 +160,7 @@ def speed_memory(table: pd.DataFrame) -> Figure:
         return _nothing("No peak memory is recorded.")
     contests = list(dict.fromkeys(zip(held.engine, held.device, strict=True)))
     networks = _networks(held)
-    figure, axes = _grid(len(contests), 2.4, 0.8 + 0.21 * len(networks), sharey=True)
+    figure, axes = panels(len(contests), 2.4, 0.8 + 0.21 * len(networks), LEGEND, 3, sharey=True)
     for axis, (engine, device) in zip(axes.flat, contests, strict=False):
         records = held[(held.engine == engine) & (held.device == device)]
         for role, drawn in ROLES.items():
@@ -172,6 +176,7 @@ def speed_memory(table: pd.DataFrame) -> Figure:
     return figure
 
 
+@checked(table=("engine", "median", "axis", "at"))
 def speed_growth(table: pd.DataFrame) -> Figure:
     """Time against pixels, components, batch, images and threads on logarithmic axes, one panel what was varied.
 
@@ -187,7 +192,7 @@ def speed_growth(table: pd.DataFrame) -> Figure:
     )
     varied = [name for name in AXES if (grown.axis == name).any()]
     varied += [name for name in dict.fromkeys(grown.axis.dropna()) if name not in AXES]
-    figure, axes = _grid(len(varied), 2.9, 2.6)
+    figure, axes = panels(len(varied), 2.9, 2.6, LEGEND, 3)
     for axis, name in zip(axes.flat, varied, strict=False):
         shown = grown[grown.axis == name].sort_values("at")
         for curve, points in shown.groupby("curve", sort=False):
@@ -226,14 +231,3 @@ def _curves(grown: pd.DataFrame) -> pd.Series:
     if grown.network.nunique() > 1:
         name = name + ", " + grown.network.map(lambda network: look(network)[0])
     return name + " on the " + grown.device.map(lambda d: DEVICES.get(d, d)) if grown.device.nunique() > 1 else name
-
-
-def _grid(count: int, width: float, height: float, **options: Any) -> tuple[Figure, Any]:
-    """`count` panels of a size in inches, three in a row, with room for a legend below."""
-    columns = min(count, 3)
-    rows = -(-count // columns)
-    size = (width * columns + 0.6, height * rows + 0.6)
-    figure, axes = subplots(rows, columns, figsize=size, squeeze=False, **options)
-    for spare in axes.flat[count:]:
-        spare.remove()
-    return figure, axes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,29 +9,33 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..additivity import KINDS
-from .style import as_list, look, subplots
+from ..bending.layer_bending import KINDS
+from ..core.arguments import checked
+from ..core.measurement import parameters
+from .style import as_list, by_network, subplots
 
 CHAPTER_STEP = 1e-3  # 50 steps over an rms of 0.05
 LOWEST = 1e-16  # what is exactly zero is drawn here on a logarithmic axis
 
 
+@checked(measurements=("a", "b", "feature", "explained"))
 def trajectory(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """The square or circle of images, and beside it the embeddings that each network makes of it."""
-    each = as_list(measurements)
+    each = by_network(measurements)
     figure, axes = subplots(1, 1 + len(each), figsize=(2.5 * (1 + len(each)), 2.9), squeeze=False)
     start, *panels = axes[0]
-    _curves(start, each[0]["a"].values, each[0]["b"].values)
-    end = float(np.abs(each[0]["a"]).max())
+    first = each[0][0]
+    _curves(start, first["a"].values, first["b"].values)
+    end = float(np.abs(first["a"]).max())
     start.set(xlabel="$a$ (rms per pixel)", ylabel="$b$ (rms per pixel)", title="images", aspect="equal")
     start.set(xticks=(-end, 0, end), yticks=(-end, 0, end))
-    for i, (panel, moved) in enumerate(zip(panels, each, strict=True)):
+    for panel, (moved, label, _, _) in zip(panels, each, strict=True):
         feature, explained = moved["feature"].values, 100 * moved["explained"].values
         _curves(panel, feature[..., 0], feature[..., 1])
         panel.set(
             xlabel=f"component 1 ({explained[0]:.0f} %)",
             ylabel=f"component 2 ({explained[1]:.0f} %)",
-            title=f"{look(moved.attrs['model'], i)[0]}\n{100 * float(moved['nonlinear']):.2g} % not affine",
+            title=f"{label}\n{100 * float(moved['nonlinear']):.2g} % not affine",
             aspect="equal",
         )
         panel.set_xticks([])
@@ -48,16 +51,16 @@ def _curves(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     axes.grid(False)
 
 
+@checked(measurements=("angle", "step", "noise_floor"))
 def direction_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """Direction change against the step: range, quartiles, median and mean over images and directions."""
-    each = as_list(measurements)
+    each = by_network(measurements)
     figure, axes = subplots(1, len(each), figsize=(2.6 * len(each) + 0.6, 3.2), sharey=True, squeeze=False)
-    for i, (panel, bend) in enumerate(zip(axes[0], each, strict=True)):
-        label, colour, _ = look(bend.attrs["model"], i)
+    for panel, (bend, label, colour, _) in zip(axes[0], each, strict=True):
         angle = np.degrees(bend["angle"].values.reshape(-1, bend.sizes["step"]))
         k = bend["step"].values
-        low, first, middle, third, high = np.nanquantile(angle, [0, 0.25, 0.5, 0.75, 1], axis=0)
-        panel.fill_between(k, low, high, color=colour, alpha=0.15, linewidth=0, label="minimum to maximum")
+        least, first, middle, third, most = np.nanquantile(angle, [0, 0.25, 0.5, 0.75, 1], axis=0)
+        panel.fill_between(k, least, most, color=colour, alpha=0.15, linewidth=0, label="minimum to maximum")
         panel.fill_between(k, first, third, color=colour, alpha=0.4, linewidth=0, label="quartiles")
         panel.plot(k, middle, color="black", label="median")
         panel.plot(k, np.nanmean(angle, axis=0), "--", color="black", label="mean")
@@ -65,40 +68,40 @@ def direction_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
         panel.axhline(floor, color="black", linestyle=":", linewidth=1, label="rounding alone")
         count = f"{bend.sizes['image']} images, {bend.sizes['direction']} directions"
         panel.set(xlabel="step $k$", title=f"{label}\n{count}", yscale="log")
-    step = json.loads(each[0].attrs["parameters"])["step_size"]
+    step = parameters(each[0][0])["step_size"]
     axes[0, 0].set_ylabel(f"direction change (degrees),\nstep {step:g} rms per pixel")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
 
+@checked(measurements=("angle", "typical", "statistic", "step_size"))
 def step_law(measurements: xr.Dataset | Iterable[xr.Dataset], marked: float | None = CHAPTER_STEP) -> Figure:
     """Direction change against the length of the step on logarithmic axes, with the fitted exponents.
 
     Markers are the root mean square over images and directions, bands the quartiles; a thin line is the fit. The step
     that the other figures use is marked unless `marked` is None.
     """
-    each = as_list(measurements)
+    each = by_network(measurements)
     figure, axes = subplots(figsize=(7.2, 4.4))
-    for i, law in enumerate(each):
-        label, colour, marker = look(law.attrs["model"], i)
+    for law, label, colour, marker in each:
         rms, h = law.sel(statistic="rms"), law["step_size"].values
         angle = np.degrees(law["angle"].values.reshape(-1, len(h)))
-        low, high = np.nanquantile(angle, [0.25, 0.75], axis=0)
-        axes.fill_between(h, np.maximum(low, 1e-12), high, color=colour, alpha=0.15, linewidth=0)
+        first, third = np.nanquantile(angle, [0.25, 0.75], axis=0)
+        axes.fill_between(h, np.maximum(first, 1e-12), third, color=colour, alpha=0.15, linewidth=0)
         p, p_low, p_high = (float(rms[name]) for name in ("exponent", "exponent_low", "exponent_high"))
+        ends = "" if np.isnan(p_low) else f" [{p_low:.2f}, {p_high:.2f}]"
         typical = np.degrees(rms["typical"].values)
         seen = typical > np.degrees(law["noise_floor"].values)
-        axes.plot(
-            h[seen], typical[seen], marker, color=colour, label=f"{label}: $h^{{{p:.2f}}}$ [{p_low:.2f}, {p_high:.2f}]"
-        )
+        axes.plot(h[seen], typical[seen], marker, color=colour, label=f"{label}: $h^{{{p:.2f}}}${ends}")
         use = rms["fitted"].values.astype(bool)
         if use.sum() >= 3:
             fit = np.polyfit(np.log(h[use]), np.log(typical[use]), 1)
             axes.plot(h[use], np.exp(np.polyval(fit, np.log(h[use]))), color=colour, linewidth=1)
     if marked is not None:
         axes.axvline(marked, color="#444444", linestyle=":", linewidth=1.2, label="step of the other figures")
-    counts = f"{each[0].sizes['image']} images, {each[0].sizes['direction']} directions"
+    law = each[0][0]
+    counts = f"{law.sizes['image']} images, {law.sizes['direction']} directions"
     axes.set(
         xscale="log",
         yscale="log",
@@ -111,6 +114,7 @@ def step_law(measurements: xr.Dataset | Iterable[xr.Dataset], marked: float | No
     return figure
 
 
+@checked(measurements=("turning_rate",), laws=("angle", "step_size"))
 def curvature(
     measurements: xr.Dataset | Iterable[xr.Dataset],
     laws: xr.Dataset | Iterable[xr.Dataset],
@@ -122,8 +126,7 @@ def curvature(
     """
     figure, axes = subplots(figsize=(5.2, 4.4))
     top = 0.0
-    for i, (exact, law) in enumerate(zip(as_list(measurements), as_list(laws), strict=True)):
-        label, colour, marker = look(exact.attrs["model"], i)
+    for (exact, label, colour, marker), law in zip(by_network(measurements), as_list(laws), strict=True):
         at = law["angle"].sel(step_size=step, method="nearest")
         predicted = np.degrees(exact["turning_rate"].values * float(at["step_size"])).ravel()
         measured = np.degrees(at.values).ravel()
@@ -143,13 +146,13 @@ def curvature(
     return figure
 
 
+@checked(measurements=("kind", "residual", "bend"))
 def additivity(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """Additivity residual and bend of every component, by kind: one mark a layer, the median over its lines."""
-    each = as_list(measurements)
-    present = [kind for kind in KINDS if any(bool((m["kind"] == kind).any()) for m in each)]
+    each = by_network(measurements)
+    present = [kind for kind in KINDS if any(bool((m["kind"] == kind).any()) for m, *_ in each)]
     figure, panels = subplots(1, 2, figsize=(10, 4), sharex=True)
-    for i, parts in enumerate(each):
-        label, colour, marker = look(parts.attrs["model"], i)
+    for i, (parts, label, colour, marker) in enumerate(each):
         shift = (i - (len(each) - 1) / 2) * 0.8 / len(each)
         where = np.array([present.index(kind) for kind in parts["kind"].values]) + shift
         for panel, (name, scale) in zip(panels, (("residual", 1), ("bend", 180 / np.pi)), strict=True):

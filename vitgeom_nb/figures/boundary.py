@@ -9,14 +9,16 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..summary import interval
-from .reliability import settings
-from .style import as_list, look, panels, show_image, show_signed, subplots
+from ..core.arguments import checked
+from ..core.measurement import parameters
+from ..statistics.bootstrap import mean_interval
+from ..statistics.tables import interval
+from .style import as_list, by_network, look, panels, show_image, show_signed, subplots
 
-FEWEST = 3  # images in a confidence bin whose mean is drawn
 LEG_STYLES = {"direct": ("-", "from the image"), "jump": (":", "random jump"), "jumped": ("--", "after the jump")}
 
 
+@checked(measurement=("seen_name", "confidence", "direction", "moved"))
 def fgsm_step(measurement: xr.Dataset, image: int = 0) -> Figure:
     """The classic picture: an image, plus epsilon times the sign of the gradient, equals another label.
 
@@ -39,12 +41,12 @@ def fgsm_step(measurement: xr.Dataset, image: int = 0) -> Figure:
     '+ 0.007 ×'
     """
     one = measurement.isel(image=image)
-    epsilon = settings(measurement)["epsilon"]
+    epsilon = parameters(measurement)["epsilon"]
     figure, axes = subplots(1, 3, figsize=(8.4, 3.5))
     said = [f"“{n}”\n{c:.1%} confidence" for n, c in zip(one.seen_name.values, one.confidence.values, strict=True)]
-    show_image(axes[0], one.picture.sel(stage="image"), f"image\n{said[0]}")
-    show_signed(axes[1], one.picture.sel(stage="direction"), f"sign of the gradient\n{said[1]}")
-    show_image(axes[2], one.picture.sel(stage="moved"), f"sum, {float(one.psnr):.1f} dB\n{said[2]}")
+    show_image(axes[0], one.pixels, f"image\n{said[0]}")
+    show_signed(axes[1], one.direction, f"sign of the gradient\n{said[1]}")
+    show_image(axes[2], one.moved, f"sum, {float(one.psnr):.1f} dB\n{said[2]}")
     for ax, sign in ((axes[0], f"+ {epsilon:g} ×"), (axes[1], "=")):
         ax.text(1.02, 0.5, sign, transform=ax.transAxes, ha="left", va="center", fontsize=13)
     return figure
@@ -54,18 +56,38 @@ def _direct(measurement: xr.Dataset) -> xr.Dataset:
     return measurement.sel(path="direct") if "path" in measurement.dims else measurement
 
 
+def _scatter(ax: Axes, x: np.ndarray, y: np.ndarray, colour: str, marker: str) -> None:
+    """One faint mark an image."""
+    ax.scatter(x, y, s=14, color=colour, marker=marker, alpha=0.5, lw=0)
+
+
+def _distances(
+    ax: Axes, whole: xr.Dataset, across: np.ndarray, colour: str, marker: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Travel distances against `across`, open triangles for images never wrong.
+
+    Returns which images start right, and min(distance, end of the search) of every image.
+    """
+    way, end = _direct(whole), parameters(whole)["epsilon_max"]
+    crossed, never = (way.outcome.values == kind for kind in ("crossed", "never wrong"))
+    distance = np.where(never, end, way.epsilon.values)
+    _scatter(ax, across[crossed], distance[crossed], colour, marker)
+    ax.scatter(across[never], distance[never], s=22, marker="^", facecolors="none", edgecolors="#222222")
+    return crossed | never, distance
+
+
 def binned_means(confidence: np.ndarray, distance: np.ndarray, bins: int = 10) -> list[tuple[float, float, float]]:
-    """Centre, mean and half of the 95 % interval of the mean, for every confidence bin with enough images."""
+    """Centre, mean and half of the 95 % interval of the mean, for every confidence bin with enough images for one."""
     which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     found = []
     for b in range(bins):
-        inside = distance[which == b]
-        if len(inside) >= FEWEST:
-            half = 1.96 * inside.std(ddof=1) / np.sqrt(len(inside))
-            found.append(((b + 0.5) / bins, float(inside.mean()), float(half)))
+        mean, _, upper = mean_interval(distance[which == b])
+        if not np.isnan(upper):
+            found.append(((b + 0.5) / bins, mean, upper - mean))
     return found
 
 
+@checked(measurements=("confidence", "epsilon", "outcome", "rank_correlation"))
 def travel_distance(measurements: xr.Dataset | Iterable[xr.Dataset], bins: int = 10) -> Figure:
     """Travel distance against confidence: images, means per confidence bin, rank correlation; a panel a network.
 
@@ -88,20 +110,14 @@ def travel_distance(measurements: xr.Dataset | Iterable[xr.Dataset], bins: int =
     >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
     >>> figure = vg.figures.travel_distance(vg.travel_distance(model, images, labels))
     >>> figure.axes[0].get_ylabel()
-    'travel distance (rms per pixel)'
+    'travel distance ε (pixel)'
     """
-    ways = as_list(measurements)
+    ways = by_network(measurements)
     figure, axes = panels(len(ways), 2.75, 3.0, sharex=True, sharey=True)
-    for i, (ax, whole) in enumerate(zip(axes.flat, ways, strict=False)):
-        label, colour, marker = look(whole.attrs["model"], i)
-        way, end = _direct(whole), settings(whole)["epsilon_max"]
-        crossed, never = (way.outcome.values == kind for kind in ("crossed", "never wrong"))
-        confidence, distance = way.confidence.values, way.epsilon.values
-        ax.scatter(confidence[crossed], distance[crossed], s=14, color=colour, marker=marker, alpha=0.45, lw=0)
-        top = np.full(never.sum(), end)
-        ax.scatter(confidence[never], top, s=22, marker="^", facecolors="none", edgecolors="#222222")
-        known = crossed | never
-        means = binned_means(confidence[known], np.where(never, end, distance)[known], bins)
+    for ax, (whole, label, colour, marker) in zip(axes.flat, ways, strict=False):
+        confidence = _direct(whole).confidence.values
+        known, distance = _distances(ax, whole, confidence, colour, marker)
+        means = binned_means(confidence[known], distance[known], bins)
         if means:
             at, mean, half = np.transpose(means)
             ends = [np.minimum(half, 0.9 * mean), half]  # a log axis has no place for an interval that reaches zero
@@ -113,10 +129,11 @@ def travel_distance(measurements: xr.Dataset | Iterable[xr.Dataset], bins: int =
         )
         ax.set(xlabel="confidence", xlim=(0, 1.02), yscale="log")
         ax.label_outer()
-    axes[0, 0].set_ylabel("travel distance (rms per pixel)")
+    axes[0, 0].set_ylabel("travel distance ε (pixel)")
     return figure
 
 
+@checked(measurement=("jumped", "moved", "path", "psnr_jump"))
 def random_jump(measurement: xr.Dataset, images: Sequence[int] = (0, 1, 2)) -> Figure:
     """Examples: the image, moved to the boundary, after a random jump, and jumped and moved.
 
@@ -150,15 +167,18 @@ def random_jump(measurement: xr.Dataset, images: Sequence[int] = (0, 1, 2)) -> F
                 words = f"{way.outcome.item()}\n“{way.name_reached.item()}”"
             titles.append(words)
         titles.insert(2, f"random jump\n{float(one.psnr_jump):.2f} dB")
-        for ax, stage, title in zip(row, measurement.stage.values, titles, strict=True):
-            show_image(ax, one.picture.sel(stage=stage), title)
+        shown = (one.pixels, one.moved.sel(path="direct"), one.jumped, one.moved.sel(path="jumped"))
+        for ax, picture, title in zip(row, shown, titles, strict=True):
+            show_image(ax, picture, title)
     return figure
 
 
+@checked(measurements=("outcome", "epsilon", "path", "median_change"))
 def jump_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """Travel distance after the random jump against that without, image by image; a panel a network.
 
-    Only images that cross on both ways. Below the diagonal the boundary is nearer after the jump.
+    Images that cross on both ways are drawn; the median is over all that start right and cross at least once, with
+    those that the jump itself pushes over at distance 0. Below the diagonal the boundary is nearer after the jump.
 
     Parameters
     ----------
@@ -176,24 +196,24 @@ def jump_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     >>> figure.axes[0].get_xscale()
     'log'
     """
-    ways = as_list(measurements)
+    ways = by_network(measurements)
     figure, axes = panels(len(ways), 2.75, 3.1, sharex=True, sharey=True)
-    for i, (ax, way) in enumerate(zip(axes.flat, ways, strict=False)):
-        label, colour, marker = look(way.attrs["model"], i)
+    for ax, (way, label, colour, marker) in zip(axes.flat, ways, strict=False):
         both = (way.outcome == "crossed").all("path").values
         direct, jumped = (way.epsilon.sel(path=p).values[both] for p in ("direct", "jumped"))
-        ax.scatter(direct, jumped, s=14, color=colour, marker=marker, alpha=0.5, lw=0)
+        _scatter(ax, direct, jumped, colour, marker)
         ax.axline((1e-3, 1e-3), (1e-2, 1e-2), color="#444444", ls="--", lw=1)
+        counts = f"{int(both.sum())} of {int(way.change.notnull().sum())} images"
         ax.set_title(
-            f"{label}, {int(both.sum())} images\nmedian change, 10⁻³\n{interval(way, 'median_change', '+.2f', 1e3)}",
-            fontsize=8.5,
+            f"{label}, {counts}\nmedian change, 10⁻³\n{interval(way, 'median_change', '+.2f', 1e3)}", fontsize=8.5
         )
-        ax.set(xlabel="ε without jump (rms)", xscale="log", yscale="log")
+        ax.set(xlabel="ε without jump (pixel)", xscale="log", yscale="log")
         ax.label_outer()
-    axes[0, 0].set_ylabel("ε after the jump (rms per pixel)")
+    axes[0, 0].set_ylabel("ε after the jump (pixel)")
     return figure
 
 
+@checked(measurements=("direction_change", "bend_correlation", "outcome"))
 def bend_and_distance(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """Travel distance against the direction change at the beginning of the way; a panel a network.
 
@@ -215,25 +235,20 @@ def bend_and_distance(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure
     >>> figure.axes[0].get_xlabel()
     'direction change (degrees)'
     """
-    ways = as_list(measurements)
+    ways = by_network(measurements)
     figure, axes = panels(len(ways), 2.75, 3.0, sharey=True)
-    for i, (ax, whole) in enumerate(zip(axes.flat, ways, strict=False)):
-        label, colour, marker = look(whole.attrs["model"], i)
-        way, end = _direct(whole), settings(whole)["epsilon_max"]
-        crossed, never = (way.outcome.values == kind for kind in ("crossed", "never wrong"))
-        bend = np.degrees(way.direction_change.values)
-        ax.scatter(bend[crossed], way.epsilon.values[crossed], s=14, color=colour, marker=marker, alpha=0.5, lw=0)
-        top = np.full(never.sum(), end)
-        ax.scatter(bend[never], top, s=22, marker="^", facecolors="none", edgecolors="#222222")
+    for ax, (whole, label, colour, marker) in zip(axes.flat, ways, strict=False):
+        known, _ = _distances(ax, whole, np.degrees(_direct(whole).direction_change.values), colour, marker)
         ax.set_title(
-            f"{label}, {int((crossed | never).sum())} images\nrank corr. {interval(whole, 'bend_correlation', '+.2f')}",
+            f"{label}, {int(known.sum())} images\nrank corr. {interval(whole, 'bend_correlation', '+.2f')}",
             fontsize=8.5,
         )
         ax.set(xlabel="direction change (degrees)", xlim=(0, None), yscale="log")
-    axes[0, 0].set_ylabel("travel distance (rms per pixel)")
+    axes[0, 0].set_ylabel("travel distance ε (pixel)")
     return figure
 
 
+@checked(measurements=("horizontal", "vertical", "position", "corner_position"))
 def path_plane(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """Both paths to the boundary in the plane of feature space that holds image and crossings; a panel an image.
 
@@ -246,14 +261,10 @@ def path_plane(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
         Measurements of `vg.path_plane`.
     """
     drawn = [(plane, i) for plane in as_list(measurements) for i in range(plane.sizes["image"])]
-    columns = min(2, len(drawn))
-    rows = -(-len(drawn) // columns)
-    figure, axes = subplots(rows, columns, figsize=(4.2 * columns, 4.2 * rows), squeeze=False)
+    figure, axes = panels(len(drawn), 4.2, 4.2, columns=2)
     for ax, (plane, i) in zip(axes.flat, drawn, strict=False):
         label, colour, _ = look(plane.attrs["model"])
         _one_plane(ax, plane.isel(image=i), label, colour)
-    for ax in axes.flat[len(drawn) :]:
-        ax.remove()
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
 
@@ -274,5 +285,5 @@ def _one_plane(ax: Axes, one: xr.Dataset, label: str, colour: str) -> None:
     off = float(one.off_plane_share.max())
     epsilon = ", ".join(f"{float(e):.4f}" for e in one.epsilon)
     ax.set_title(f"{label}, ε {epsilon}\nup to {off:.0%} of the way off the plane", fontsize=8.5)
-    ax.set(xlabel="toward the crossing (embedding units)", ylabel="toward the other crossing", aspect="equal")
+    ax.set(xlabel="toward the crossing (embedding)", ylabel="toward the other crossing", aspect="equal")
     ax.set(xlim=at[0][[0, -1]], ylim=at[1][[0, -1]])

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from ..summary import interval
-from .style import as_list, look, panels, subplots
+from ..core.arguments import checked
+from ..statistics.tables import interval
+from .style import as_list, by_network, look, panels, subplots, whiskers
 
 FAINTEST = 0.12  # opacity of a bin that holds almost nothing
 
 
+@checked(measurements=("count", "accuracy", "upper_edge", "ece"))
 def reliability(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """Reliability diagrams: accuracy of every confidence bin, one panel a measurement of `vg.reliability`.
 
@@ -34,22 +35,22 @@ def reliability(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     --------
     >>> import torch, vitgeom_nb as vg
     >>> logits = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
-    >>> figure = vg.figures.reliability(vg.reliability(logits, torch.arange(50) % 3, bins=5))
+    >>> figure = vg.figures.reliability(vg.reliability(logits=logits, labels=torch.arange(50) % 3, bins=5))
     >>> figure.axes[0].get_ylabel()
     'accuracy'
     """
-    tables = as_list(measurements)
+    tables = by_network(measurements)
     figure, axes = panels(len(tables), 2.75, 3.6, sharex=True, sharey=True)
-    for i, (ax, table) in enumerate(zip(axes.flat, tables, strict=False)):
-        label, colour, _ = look(table.attrs["model"], i)
+    for ax, (table, label, colour, _) in zip(axes.flat, tables, strict=False):
         share = table["count"] / table["count"].sum()
         for b in np.flatnonzero(table["count"].values):
             row = table.isel(bin=b)
-            low, height = float(row.low), float(row.accuracy)
+            edge, height = float(row.lower_edge), float(row.accuracy)
             alpha = FAINTEST + (1 - FAINTEST) * float(share[b] / share.max())
-            ax.bar(low, height, float(row.high) - low, align="edge", color=colour, alpha=alpha, edgecolor="white")
-            ends = [[height - float(row.accuracy_low)], [float(row.accuracy_high) - height]]
-            ax.errorbar(float(row.confidence), height, np.maximum(ends, 0), color="#222222", lw=0.9, fmt="o", ms=2.5)
+            width = float(row.upper_edge) - edge
+            ax.bar(edge, height, width, align="edge", color=colour, alpha=alpha, edgecolor="white")
+            ends = whiskers(height, float(row.accuracy_low), float(row.accuracy_high))
+            ax.errorbar(float(row.confidence), height, ends, color="#222222", lw=0.9, fmt="o", ms=2.5)
         ax.plot([0, 1], [0, 1], ls="--", color="#444444", lw=1)
         ax.set_title(
             f"{label}, {int(table['count'].sum()):,} images\nECE {interval(table, 'ece')}\n"
@@ -60,11 +61,10 @@ def reliability(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
         ax.label_outer()
     for ax in axes[:, 0]:
         ax.set_ylabel("accuracy")
-    for ax in axes.flat[len(tables) :]:
-        ax.remove()
     return figure
 
 
+@checked(groups=("ece", "sece"))
 def calibration_errors(groups: Mapping[str, xr.Dataset | Iterable[xr.Dataset]]) -> Figure:
     """ECE and signed ECE with their 95 % intervals, network by network, for one or more treatments.
 
@@ -81,7 +81,7 @@ def calibration_errors(groups: Mapping[str, xr.Dataset | Iterable[xr.Dataset]]) 
     --------
     >>> import torch, vitgeom_nb as vg
     >>> logits = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
-    >>> table = vg.reliability(logits, torch.arange(50) % 3)
+    >>> table = vg.reliability(logits=logits, labels=torch.arange(50) % 3)
     >>> len(vg.figures.calibration_errors({"as trained": table}).axes)
     2
     """
@@ -92,12 +92,11 @@ def calibration_errors(groups: Mapping[str, xr.Dataset | Iterable[xr.Dataset]]) 
     for ax, (key, title) in zip(axes, titles, strict=True):
         for g, (group, tables) in enumerate(filled.items()):
             shift = 0.26 * (g - (len(filled) - 1) / 2)
-            for i, table in enumerate(tables):
-                _, colour, marker = look(table.attrs["model"], i)
+            for table, _, colour, marker in by_network(tables):
                 value, low, high = (float(table[k]) for k in (key, f"{key}_low", f"{key}_high"))
                 at = networks.index(table.attrs["model"]) + shift
                 fill = colour if g == 0 else "white"
-                ends = [[max(0, value - low)], [max(0, high - value)]]
+                ends = whiskers(value, low, high)
                 ax.errorbar(value, at, xerr=ends, color=colour, fmt=marker, mfc=fill, capsize=2.5, lw=1.3)
             ax.plot([], [], "o", color="#444444", mfc="#444444" if g == 0 else "white", label=group)
         ax.axvline(0, color="#444444", lw=1)
@@ -107,8 +106,3 @@ def calibration_errors(groups: Mapping[str, xr.Dataset | Iterable[xr.Dataset]]) 
     if len(filled) > 1:
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(filled))
     return figure
-
-
-def settings(measurement: xr.Dataset) -> dict[str, float]:
-    """The recorded parameters of a measurement."""
-    return json.loads(measurement.attrs["parameters"])

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..images import Images
-from ..streaming import LabelledImages
+from ..core.arguments import checked
+from ..core.images import Images
+from ..data.streaming import LabelledImages
+from ..errors import ImageError
 from .style import show_image, subplots
 
 Batch = Images | LabelledImages
 
 
+@checked
 def sample_images(batches: Batch | Sequence[Batch], columns: int = 6) -> Figure:
     """Batches of images one below the other, each image under its class or, where it has none, its name.
 
@@ -32,6 +35,8 @@ def sample_images(batches: Batch | Sequence[Batch], columns: int = 6) -> Figure:
     ['cat', 'ship']
     """
     each = [batches] if isinstance(batches, Batch) else list(batches)
+    if not each:
+        raise ImageError("There are no images to draw; pass what samples() or labelled() returns.")
     rows = [
         batch[list(range(i, min(i + columns, len(batch))))] for batch in each for i in range(0, len(batch), columns)
     ]

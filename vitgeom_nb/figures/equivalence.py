@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -10,7 +9,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .style import SPARE, as_list, look, panels, show_image, subplots
+from ..core.arguments import checked
+from ..core.measurement import parameters
+from .style import SPARE, as_list, look, panels, quartiles, show_image, subplots
 
 Measurements = xr.Dataset | Iterable[xr.Dataset]
 METHOD_LOOKS = {
@@ -26,10 +27,7 @@ def _side(axes: Axes, text: str) -> None:
     axes.text(-0.12, 0.5, text, rotation=90, ha="center", va="center", transform=axes.transAxes)
 
 
-def _parameter(measurement: xr.Dataset, name: str) -> object:
-    return json.loads(measurement.attrs["parameters"])[name]
-
-
+@checked(measurements=("pair", "matched", "cosine", "converged"))
 def match(measurements: Measurements, pairs: Sequence[int] = (0,)) -> Figure:
     """Source, target, match and the amplified change of some pairs, a row each.
 
@@ -53,6 +51,7 @@ def match(measurements: Measurements, pairs: Sequence[int] = (0,)) -> Figure:
     return figure
 
 
+@checked(measurements=("loss", "cosine_history"))
 def match_history(measurements: Measurements) -> Figure:
     """Loss and cosine against evaluations: median and quartiles over pairs, a column a network, a line a method.
 
@@ -66,15 +65,14 @@ def match_history(measurements: Measurements) -> Figure:
     )
     for column, name in zip(grid.T, names, strict=True):
         for one in (m for m in measured if m.attrs["model"] == name):
-            method = str(_parameter(one, "method"))
+            made = parameters(one)
+            method = made["method"]
             colour, line = METHOD_LOOKS[method]
             loss = np.fmin.accumulate(one.loss.values / one.loss.values[:, :1], axis=1)
             cosine = np.fmax.accumulate(one.cosine_history.values, axis=1)
             for axes, values in zip(column, (loss, cosine), strict=True):
-                low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
-                axes.fill_between(one.step, low, high, color=colour, alpha=0.2, lw=0)
-                axes.plot(one.step, middle, line, color=colour, label=method)
-            goal = float(_parameter(one, "goal")["cosine"])  # type: ignore[index]
+                quartiles(axes, one.step, values, line, colour, label=method)
+            goal = made["goal"]["cosine"]
         column[0].set(yscale="log", title=look(name)[0])
         column[1].axhline(goal, color="0.4", lw=0.8, ls=":")
         column[1].set(xscale="log", xlabel="evaluations (forward + backward)")
@@ -84,6 +82,7 @@ def match_history(measurements: Measurements) -> Figure:
     return figure
 
 
+@checked(measurements=("source_embedding", "target_embedding", "matched_embedding"))
 def embedding_plane(measurements: Measurements) -> Figure:
     """Embeddings of sources, targets and matches on the first two principal components, one panel a network.
 
@@ -91,7 +90,7 @@ def embedding_plane(measurements: Measurements) -> Figure:
     leads from each source to its match.
     """
     measured = as_list(measurements)
-    figure, grid = panels(len(measured), 2.9, 3.3, 0.4)
+    figure, grid = panels(len(measured), 2.9, 3.3, (0.4, 0))
     for axes, one in zip(grid.flat, measured, strict=False):
         sample = np.concatenate([one.source_embedding, one.target_embedding]).astype(float)
         centre = sample.mean(0)
@@ -114,57 +113,59 @@ def embedding_plane(measurements: Measurements) -> Figure:
     return figure
 
 
-def _frames(axes: Sequence[Axes], path: xr.DataArray, titles: Sequence[str], chosen: np.ndarray) -> None:
-    for panel, k, title in zip(axes, chosen, titles, strict=True):
-        show_image(panel, path[int(k)], title)
+def _filmstrips(rows: int, frames: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """A grid with a row for each path: frames, the picture that it leads to, and a wider panel `width` inches more."""
+    size = (1.35 * (frames + 1) + width, height)
+    return subplots(rows, frames + 2, figsize=size, width_ratios=[1] * (frames + 1) + [2.1], squeeze=False)
 
 
-def fibre_walk(measurements: Measurements, image: int = 0, frames: int = 5) -> Figure:
+def _film(axes: np.ndarray, path: xr.DataArray, titles: Sequence[str], network: str) -> None:
+    """Frames of a path `(K,3,H,W)`, evenly spread over a row of filmstrips; none twice."""
+    chosen = np.linspace(0, len(path) - 1, min(len(axes) - 2, len(path))).round().astype(int)
+    for panel, k in zip(axes, chosen, strict=False):
+        show_image(panel, path[k], titles[k])
+    for spare in axes[len(chosen) : -2]:
+        spare.axis("off")
+    _side(axes[0], look(network)[0])
+
+
+@checked(measurements=("path", "drift", "straight_drift", "step"))
+def fibre_walk(measurements: Measurements, pair: int = 0, frames: int = 5) -> Figure:
     """Frames of a walk along a fibre, the image it walks toward, and the drift of the embedding at every step.
 
     A row for each measurement. The straight blend of the two images is drawn beside the walk; the line at 1e-3 is the
     drift that counts as failure, and a step beyond it is crossed out.
     """
     measured = as_list(measurements)
-    figure, grid = subplots(
-        len(measured),
-        frames + 2,
-        figsize=(1.35 * (frames + 1) + 3.4, 2.2 * len(measured) + 0.3),
-        width_ratios=[1] * (frames + 1) + [2.1],
-        squeeze=False,
-    )
+    frames = min(frames, max(one.sizes["step"] for one in measured))
+    figure, grid = _filmstrips(len(measured), frames, 3.4, 2.2 * len(measured) + 0.3)
     for row, (axes, several) in enumerate(zip(grid, measured, strict=True)):
-        one = several.isel(image=image)
-        chosen = np.linspace(0, one.sizes["step"] - 1, frames).round().astype(int)
-        titles = ["start" if k == 0 else f"step {k}\ncosine {float(one.cosine[k]):.4f}" for k in chosen]
-        _frames(axes[:frames], one.path, titles, chosen)
-        show_image(axes[frames], one.toward, f"walked toward\ncosine {float(one.end_cosine):.2f}")
-        _side(axes[0], look(several.attrs["model"])[0])
-        panel, steps = axes[frames + 1], one.step.values[1:]
+        one = several.isel(pair=pair)
+        titles = ["start", *(f"step {k}\ncosine {float(one.cosine[k]):.4f}" for k in range(1, len(one.step)))]
+        _film(axes, one.path, titles, several.attrs["model"])
+        *_, end, panel = axes
+        show_image(end, one.target, f"walked toward\ncosine {float(one.pair_cosine):.2f}")
+        steps = one.step.values[1:]
         panel.plot(steps, one.straight_drift[1:], "--", color="#D55E00", label="straight blend")
         panel.plot(steps, one.drift[1:], "-o", color="#0072B2", label="along the fibre")
         failed = one.failed.values[1:]
         if failed.any():
             panel.plot(steps[failed], one.drift.values[1:][failed], "kx", ms=9, label="failed")
-        panel.axhline(float(_parameter(several, "failure")), color="0.4", lw=0.8, ls=":")  # type: ignore[arg-type]
+        panel.axhline(parameters(several)["failure"], color="0.4", lw=0.8, ls=":")
         panel.set(yscale="log", xlabel="step", ylabel="relative drift")
         if row == 0:
             panel.legend(fontsize=7)
     return figure
 
 
+@checked(measurement=("path", "s", "cosine", "target"))
 def homotopy(measurement: xr.Dataset, pair: int = 0, frames: int = 5) -> Figure:
     """Frames of the path from an image to its match, the target, and the cosine along the way."""
     one = measurement.isel(pair=pair)
-    figure, axes = subplots(
-        1, frames + 2, figsize=(1.35 * (frames + 1) + 3.6, 2.4), width_ratios=[1] * (frames + 1) + [2.1]
-    )
-    chosen = np.linspace(0, one.sizes["s"] - 1, frames).round().astype(int)
-    titles = [f"s = {float(one.s[k]):.2f}" for k in chosen]
-    _frames(axes[:frames], one.path, titles, chosen)
-    show_image(axes[frames], one.target, "target")
-    _side(axes[0], look(measurement.attrs["model"])[0])
-    panel = axes[frames + 1]
+    figure, (axes,) = _filmstrips(1, min(frames, one.sizes["s"]), 3.6, 2.4)
+    _film(axes, one.path, [f"s = {float(s):.2f}" for s in one.s], measurement.attrs["model"])
+    *_, end, panel = axes
+    show_image(end, one.target, "target")
     panel.plot(one.s, one.cosine, "-o", color="#0072B2")
     panel.set(xlabel="share of the way, s", ylabel="cosine to target")
     return figure

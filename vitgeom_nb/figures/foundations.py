@@ -9,6 +9,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..core.arguments import checked
+from ..errors import ArgumentError
 from .style import subplots
 
 FIRST, SECOND, START = "#0072B2", "#D55E00", "#444444"
@@ -34,6 +36,15 @@ def _draw_plane(axes: Axes, seen: xr.Dataset, quiet: bool = False) -> None:
     axes.grid(False)
 
 
+def _over_plane(seen: xr.Dataset, title: str) -> tuple[Figure, Axes]:
+    """The plane in the background, to draw over."""
+    figure, axes = subplots(figsize=(4.6, 4.4))
+    _draw_plane(axes, seen, quiet=True)
+    axes.set_title(title)
+    return figure, axes
+
+
+@checked(seen=("red", "green", "embedding", "gradient"))
 def plane(seen: xr.Dataset, every: int = 4) -> Figure:
     """A model with a two-dimensional embedding over the plane of colours: level lines, and gradients as arrows.
 
@@ -84,6 +95,7 @@ def _draw_moves(axes: Axes, start: np.ndarray, end: np.ndarray, reached: np.ndar
             axes.plot(*b, "x", color="#AA4499", markersize=9, markeredgewidth=2)
 
 
+@checked(seen=("red", "green", "embedding"), matched=("matched", "converged"))
 def plane_matches(seen: xr.Dataset, matched: xr.Dataset) -> Figure:
     """Matches of one-coloured pictures as arrows in the plane of colours, the target as a star.
 
@@ -94,15 +106,14 @@ def plane_matches(seen: xr.Dataset, matched: xr.Dataset) -> Figure:
     matched
         What `match` returns for one-coloured pictures; a pair that did not converge ends in a cross.
     """
-    figure, axes = subplots(figsize=(4.6, 4.4))
-    _draw_plane(axes, seen, quiet=True)
+    figure, axes = _over_plane(seen, "sources, their matches, and the target (star)")
     start, end, target = (_mean_colour(matched[name]) for name in ("source", "matched", "target"))
     _draw_moves(axes, start, end, matched["converged"].values)
     axes.plot(*target.T, "*", color="#009E73", markersize=14, linestyle="none")
-    axes.set_title("sources, their matches, and the target (star)")
     return figure
 
 
+@checked(seen=("red", "green", "embedding"), walk=("path", "drift"))
 def plane_walk(seen: xr.Dataset, walk: xr.Dataset) -> Figure:
     """Fibre walks between one-coloured pictures in the plane of colours; stars are what they walk toward.
 
@@ -113,16 +124,15 @@ def plane_walk(seen: xr.Dataset, walk: xr.Dataset) -> Figure:
     walk
         What `fibre_walk` returns for one-coloured pictures.
     """
-    figure, axes = subplots(figsize=(4.6, 4.4))
-    _draw_plane(axes, seen, quiet=True)
-    path, toward = _mean_colour(walk["path"]), _mean_colour(walk["toward"])
+    figure, axes = _over_plane(seen, "walks on which the embedding stands still")
+    path, toward = _mean_colour(walk["path"]), _mean_colour(walk["target"])
     axes.plot(*path.transpose(2, 1, 0), ".-", color=START, markersize=4)
     axes.plot(*path[:, 0].T, "o", color=START, markersize=7, linestyle="none")
     axes.plot(*toward.T, "*", color="#009E73", markersize=14, linestyle="none")
-    axes.set_title("walks on which the embedding stands still")
     return figure
 
 
+@checked(seen=("red", "green", "embedding"), way=("pixels", "moved", "outcome"))
 def plane_travel(seen: xr.Dataset, way: xr.Dataset) -> Figure:
     """Ways along the FGSM direction to the decision boundary, in the plane of colours.
 
@@ -134,14 +144,13 @@ def plane_travel(seen: xr.Dataset, way: xr.Dataset) -> Figure:
         What `travel_distance(..., pictures=True)` returns for one-coloured pictures; an image whose label never
         changes is marked by a cross.
     """
-    figure, axes = subplots(figsize=(4.6, 4.4))
-    _draw_plane(axes, seen, quiet=True)
-    both = _mean_colour(way["picture"])
-    _draw_moves(axes, both[:, 0], both[:, 1], way["outcome"].values == "crossed")
-    axes.set_title("ways to the decision boundary")
+    figure, axes = _over_plane(seen, "ways to the decision boundary")
+    start, end = _mean_colour(way["pixels"]), _mean_colour(way["moved"])
+    _draw_moves(axes, start, end, way["outcome"].values == "crossed")
     return figure
 
 
+@checked(bend=("angle", "distance", "direction"))
 def turns(bend: xr.Dataset, corners: Sequence[Sequence[tuple[float, float]]]) -> Figure:
     """Direction change summed up along lines from one image, with the staircase known by hand.
 
@@ -153,6 +162,8 @@ def turns(bend: xr.Dataset, corners: Sequence[Sequence[tuple[float, float]]]) ->
         For each direction, its corners as pairs (distance in rms per pixel, angle in rad).
     """
     angle = bend["angle"].isel(image=0)
+    if not corners or len(corners) > bend.sizes["direction"]:
+        raise ArgumentError(f"corners are of {len(corners)} directions; pass one list for each, one at least.")
     figure, grid = subplots(1, len(corners), figsize=(2.9 * len(corners), 2.9), sharey=True, squeeze=False)
     end = float(bend["distance"].max())
     for k, (axes, known) in enumerate(zip(grid[0], corners, strict=True)):

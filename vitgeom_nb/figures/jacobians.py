@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,7 +9,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .style import as_list, look, show_image, show_signed, subplots
+from ..core.arguments import checked
+from ..core.measurement import parameters
+from ..errors import ArgumentError
+from .style import as_list, by_network, look, quartiles, show_image, show_signed, subplots
 
 # kind of direction -> label, colour, marker, line style; told apart without colour by the last two
 KIND_LOOKS = {
@@ -26,9 +28,7 @@ def band(axes: Axes, x: np.ndarray, values: np.ndarray, kind: str) -> None:
     """Median and quartiles over the rows of `values` `(samples, len(x))`, NaN left out, in the look of a kind."""
     label, colour, marker, dashes = KIND_LOOKS[kind]
     values = values[~np.isnan(values).all(1)]
-    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
-    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(x, middle, dashes, color=colour, marker=marker, markevery=2, label=label)
+    quartiles(axes, x, values, dashes, colour, marker=marker, markevery=2, label=label)
 
 
 def shade_rounding(axes: Axes, data: xr.Dataset, floor: np.ndarray) -> None:
@@ -36,15 +36,15 @@ def shade_rounding(axes: Axes, data: xr.Dataset, floor: np.ndarray) -> None:
     axes.fill_between(data.radius.values, 1e-12, floor, color="#dddddd", linewidth=0, zorder=0, label="rounding")
 
 
+@checked(measurements=("singular_value", "numerical_rank", "stable_rank"))
 def singular_spectrum(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """Singular values relative to the largest against rank, one line an image, and the stable ranks.
 
     Values that count as null are left out of the lines.
     """
-    each = as_list(measurements)
+    each = by_network(measurements)
     figure, (left, right) = subplots(1, 2, figsize=(9.4, 3.8), width_ratios=(1.6, 1))
-    for i, data in enumerate(each):
-        label, colour, marker = look(data.attrs["model"], i)
+    for i, (data, label, colour, marker) in enumerate(each):
         for k in range(data.sizes["image"]):
             shown = data["rank"].values <= int(data.numerical_rank[k])
             values = (data.singular_value[k] / data.singular_value[k, 0]).values[shown]
@@ -62,7 +62,11 @@ def singular_spectrum(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure
         title="Spectrum of the Jacobian, one line an image",
     )
     left.legend()
-    right.set_xticks(range(len(each)), [look(data.attrs["model"])[0] for data in each])
+    right.set_xticks(range(len(each)), [label for _, label, _, _ in each])
+    if len(each) > 4:  # names of five and more would run into each other
+        right.tick_params("x", rotation=30)
+        for name in right.get_xticklabels():
+            name.set_horizontalalignment("right")
     right.set(
         ylabel=r"stable rank $\|J\|_F^2 / s_1^2$",
         title="One point an image",
@@ -72,16 +76,19 @@ def singular_spectrum(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure
     return figure
 
 
+@checked(measurements=("right_vector", "pixels", "frobenius"))
 def singular_vectors(measurements: xr.Dataset | Iterable[xr.Dataset], image: int = 0, k: int = 5) -> Figure:
     """An image and its leading right singular vectors, each scaled to its own largest entry; one row a network.
 
     Takes measurements made with `vectors=True`.
     """
+    if k < 1:
+        raise ArgumentError(f"k is {k}; draw at least one singular vector.")
     each = as_list(measurements)
     k = min(k, *(data.sizes["rank"] for data in each))
     figure, axes = subplots(len(each), k + 1, figsize=(1.55 * (k + 1), 1.75 * len(each)), squeeze=False)
-    for i, (row, data) in enumerate(zip(axes, each, strict=True)):
-        show_image(row[0], data.pixels[image], look(data.attrs["model"], i)[0])
+    for row, data in zip(axes, each, strict=True):
+        show_image(row[0], data.pixels[image], look(data.attrs["model"])[0])
         share = data.singular_value[image] ** 2 / data.frobenius[image] ** 2
         for rank in range(k):
             title = f"$v_{{{rank + 1}}}$: {100 * float(share[rank]):.1f} %"
@@ -89,6 +96,7 @@ def singular_vectors(measurements: xr.Dataset | Iterable[xr.Dataset], image: int
     return figure
 
 
+@checked(measurements=("change", "linearisation_error", "yardstick"))
 def step_response(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """Change of the embedding and linearisation error against the norm of the step: median and quartiles.
 
@@ -97,24 +105,19 @@ def step_response(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """
     each = as_list(measurements)
     figure, axes = subplots(2, len(each), figsize=(3 * len(each) + 0.6, 5.4), sharex=True, sharey="row", squeeze=False)
-    for i, (data, (top, bottom)) in enumerate(zip(each, axes.T, strict=True)):
-        threshold = _parameter(data, "threshold")
+    for data, (top, bottom) in zip(each, axes.T, strict=True):
         for kind in data.kind.values:
             part = data.sel(kind=kind)
             for axis, name in ((top, "change"), (bottom, "linearisation_error")):
                 values = part[name].values.reshape(-1, data.sizes["radius"])
                 band(axis, data.radius.values, np.maximum(values, 1e-12), kind)
-        bottom.axhline(threshold, color="#444444", linewidth=1)
+        bottom.axhline(parameters(data)["threshold"], color="#444444", linewidth=1)
         floor = (data.rounding / data.yardstick.sel(kind="random")).median()
         shade_rounding(top, data, float(data.rounding.median()) * np.ones(data.sizes["radius"]))
         shade_rounding(bottom, data, float(floor) / data.radius.values)
-        top.set(xscale="log", yscale="log", title=look(data.attrs["model"], i)[0])
+        top.set(xscale="log", yscale="log", title=look(data.attrs["model"])[0])
         bottom.set(xscale="log", yscale="log", ylim=(3e-4, 5), xlabel=r"norm of the step $r$ [pixel values]")
     axes[0, 0].set(ylabel=r"$\|f(x + rv) - f(x)\|$", ylim=(min(float(data.rounding.min()) for data in each) / 2, None))
     axes[1, 0].set_ylabel("linearisation error [relative]")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
-
-
-def _parameter(data: xr.Dataset, name: str) -> float:
-    return float(json.loads(data.attrs["parameters"])[name])

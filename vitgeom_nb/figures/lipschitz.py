@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from .spectra import band, shade_rounding
-from .style import as_list, look, panels, subplots
+from ..core.arguments import checked
+from ..core.measurement import parameters
+from .jacobians import band, shade_rounding
+from .style import as_list, by_network, look, panels, subplots
 
 SIDES = (32, 64, 224, 384)
 
 
+@checked(measurements=("lldlc", "kind", "rounding"))
 def lldlc(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """Constants against radius for every kind of direction: median and quartiles over images and directions.
 
@@ -22,8 +24,8 @@ def lldlc(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     medians over images; grey is what rounding alone may contribute.
     """
     each = as_list(measurements)
-    figure, axes = panels(len(each), 3, 3.6, 0.6, sharey=True)
-    for i, (data, axis) in enumerate(zip(each, axes.flat, strict=False)):
+    figure, axes = panels(len(each), 3, 3.6, (0.6, 0), sharey=True)
+    for data, axis in zip(each, axes.flat, strict=False):
         for kind in data.kind.values:
             values = data.lldlc.sel(kind=kind).values.reshape(-1, data.sizes["radius"])
             band(axis, data.radius.values, np.maximum(values, 1e-12), kind)
@@ -34,7 +36,7 @@ def lldlc(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
                 float(data.match_distance.median()), color="#D55E00", linewidth=0.8, label="distance to the match"
             )
         shade_rounding(axis, data, float(data.rounding.median()) / data.radius.values)
-        axis.set(xscale="log", yscale="log", xlabel=r"radius $r$ [pixel values]", title=look(data.attrs["model"], i)[0])
+        axis.set(xscale="log", yscale="log", xlabel=r"radius $r$ [pixel values]", title=look(data.attrs["model"])[0])
     lowest = min(float((data.rounding / data.radius[-1]).min()) for data in each)
     axes[0, 0].set_ylim(10 * lowest, 3 * max(largest_constant(data) for data in each))
     for axis in axes[:, 0]:
@@ -48,6 +50,7 @@ def largest_constant(data: xr.Dataset) -> float:
     return float((data.top_singular_value if "top_singular_value" in data else data.lldlc).max())
 
 
+@checked(measurements=("limit_ratio", "predicted_ratio", "stable_rank"))
 def lipschitz_ratio(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """Left: ratio of top to random constants, measured against sqrt(n / stable rank); right: the law over input sizes.
 
@@ -55,16 +58,14 @@ def lipschitz_ratio(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     the right each line keeps the median stable rank of a network and changes only the number of pixels; its filled
     point is the size at which the network was measured.
     """
-    each = as_list(measurements)
     figure, (left, right) = subplots(1, 2, figsize=(9, 3.9))
     ends = []
-    for i, data in enumerate(each):
-        label, colour, marker = look(data.attrs["model"], i)
+    for data, label, colour, marker in by_network(measurements):
         measured, predicted = data.limit_ratio.values, data.predicted_ratio.values
         bars = 2 * data.ratio_error.values * measured
         left.errorbar(predicted, measured, bars, fmt=marker, color=colour, markersize=6, capsize=2, label=label)
         ends += [*(measured - bars), *(measured + bars), *predicted]
-        n = json.loads(data.attrs["parameters"])["pixels"]
+        n = parameters(data)["pixels"]
         stable = float(data.stable_rank.median())
         sides = np.array(sorted({*SIDES, round((n / 3) ** 0.5)}))
         right.plot(sides, np.sqrt(3 * sides**2 / stable), color=colour, marker=marker, markerfacecolor="white")

@@ -19,6 +19,8 @@ LOOKS = {
     "swin": ("Swin", "#56B4E9", "s"),
     "resnet": ("ResNet", "#D55E00", "^"),
     "mobilenetv2": ("MobileNetV2", "#E69F00", "D"),
+    "convnext": ("ConvNeXt", "#CC6677", "P"),
+    "efficientnet-lite0": ("EfficientNet-Lite0", "#117733", "X"),
     "clip": ("CLIP", "#0072B2", "o"),
     "beit": ("BEiT", "#56B4E9", "s"),
     "deit": ("DEiT", "#332288", "P"),
@@ -48,11 +50,21 @@ def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, A
     return figure, axes
 
 
-def panels(count: int, width: float, height: float, extra: float = 0.0, **options: Any) -> tuple[Figure, Any]:
-    """`count` panels of a size in inches, up to four in a row, six in two rows of three; `extra` width for labels."""
-    columns = count if count <= 4 else 3 if count <= 6 else 4
+def panels(
+    count: int,
+    width: float,
+    height: float,
+    extra: tuple[float, float] = (0.0, 0.0),
+    columns: int | None = None,
+    **options: Any,
+) -> tuple[Figure, Any]:
+    """`count` panels of a size in inches, in rows of at most `columns`; `extra` width and height for labels.
+
+    Without `columns` up to four stand in a row, six in two rows of three.
+    """
+    columns = min(count, columns or (3 if 4 < count <= 6 else 4))
     rows = -(-count // columns)
-    size = (width * columns + extra, height * rows)
+    size = (width * columns + extra[0], height * rows + extra[1])
     figure, axes = subplots(rows, columns, figsize=size, squeeze=False, **options)
     for spare in axes.flat[count:]:
         spare.remove()
@@ -72,6 +84,23 @@ def show_signed(axes: Axes, image: Any, title: str = "") -> None:
     show_image(axes, 0.5 + 0.5 * image / max(float(np.abs(image).max()), 1e-12), title)
 
 
+def whiskers(value: Any, low: Any, high: Any) -> np.ndarray:
+    """Lengths `(2,K)` of the bars below and above values, none negative, as `errorbar` takes them."""
+    return np.maximum([np.atleast_1d(value - low), np.atleast_1d(high - value)], 0)
+
+
+def quartiles(axes: Axes, x: Any, values: np.ndarray, line: str, colour: str, **options: Any) -> None:
+    """The median over the rows of `values` `(samples, len(x))` as a line, the quartiles as a band."""
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
+    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(x, middle, line, color=colour, **options)
+
+
 def as_list(measurements: xr.Dataset | Iterable[xr.Dataset]) -> list[xr.Dataset]:
     """One measurement, or several to compare, as a list."""
     return [measurements] if isinstance(measurements, xr.Dataset) else list(measurements)
+
+
+def by_network(measurements: xr.Dataset | Iterable[xr.Dataset]) -> list[tuple[xr.Dataset, str, str, str]]:
+    """Every measurement with the label, the colour and the marker of its network."""
+    return [(data, *look(data.attrs["model"], i)) for i, data in enumerate(as_list(measurements))]

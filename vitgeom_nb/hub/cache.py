@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
-from .errors import ArgumentError, HubError
+from ..errors import ArgumentError, HubError
+from ..settings import without_password
 
 KINDS = ("model", "dataset")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -27,6 +28,11 @@ def constants() -> ModuleType:
 
     known.HF_HUB_DISABLE_TELEMETRY = True
     return known
+
+
+def endpoint() -> str:
+    """Address of the hub as a message shows it."""
+    return without_password(constants().ENDPOINT)
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Wanted:
     @property
     def page(self) -> str:
         """Address of the repository for a reader."""
-        return f"{constants().ENDPOINT}/{'datasets/' if self.kind == 'dataset' else ''}{self.repo}"
+        return f"{endpoint()}/{'datasets/' if self.kind == 'dataset' else ''}{self.repo}"
 
     @property
     def folder(self) -> Path:

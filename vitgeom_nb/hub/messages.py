@@ -9,8 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from .errors import HubError
-from .hub_cache import COMMIT, Wanted, constants
+from ..errors import HubError
+from ..settings import without_password
+from .cache import COMMIT, Wanted, constants, endpoint
 
 T = TypeVar("T")
 LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
@@ -47,19 +48,19 @@ def silence(error: Exception, seconds: float) -> str:
     """The sentence for no answer."""
     reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
     wrong = f"does not answer within {seconds:g} s" if is_timeout(error) else f"cannot be reached ({reason})"
-    return f"{constants().ENDPOINT} {wrong}; check the network and HF_ENDPOINT, then run this again."
+    return f"{endpoint()} {without_password(wrong)}; check the network and HF_ENDPOINT, then run this again."
 
 
 def refusal(wanted: Wanted, status: int, headers: Any) -> HubError:
     """The sentence for an answer that is an error."""
-    endpoint, page, repo, code = constants().ENDPOINT, wanted.page, wanted.repo, headers.get("X-Error-Code")
+    here, page, repo, code = endpoint(), wanted.page, wanted.repo, headers.get("X-Error-Code")
     if code == "GatedRepo":
         return HubError(f"{repo} is open only to those who accepted its terms: do so at {page}, then {LOG_IN}.")
     if status == 403:
         terms = f"accept the terms at {page} if it has some, {LOG_IN}"
-        return HubError(f"{endpoint} forbids {wanted} (403): {terms}, or try a network without a filter.")
+        return HubError(f"{here} forbids {wanted} (403): {terms}, or try a network without a filter.")
     if status == 401:
-        return HubError(f"{repo} is private, or there is none of that name at {endpoint}: check the name, or {LOG_IN}.")
+        return HubError(f"{repo} is private, or there is none of that name at {here}: check the name, or {LOG_IN}.")
     if code == "EntryNotFound":
         there = f"{page}/tree/{wanted.revision} lists what it has"
         return AbsentError(f"{repo} has no file {wanted.filename} at revision {wanted.revision}; {there}.")
@@ -67,14 +68,14 @@ def refusal(wanted: Wanted, status: int, headers: Any) -> HubError:
         return HubError(f"{repo} has no revision {wanted.revision!r}; {page}/commits/main lists those it has.")
     if status == 404:
         kind = "data set" if wanted.kind == "dataset" else "model"
-        return HubError(f"There is no {kind} {repo} at {endpoint}; check the name, or {LOG_IN} if it is private.")
+        return HubError(f"There is no {kind} {repo} at {here}; check the name, or {LOG_IN} if it is private.")
     if status == 429:
         pause = re.search(r"^\d+$|(?<=t=)\d+", headers.get("Retry-After") or headers.get("RateLimit") or "")
         wait = f"{pause[0]} s" if pause else "a few minutes"
-        return HubError(f"{endpoint} has had too many requests: wait {wait}, or {LOG_IN}, and run this again.")
+        return HubError(f"{here} has had too many requests: wait {wait}, or {LOG_IN}, and run this again.")
     if status >= 500:
-        return HubError(f"{endpoint} is out of order (it answers {status}); wait a few minutes and run this again.")
-    return HubError(f"{wanted} cannot be fetched: {endpoint} answers {status}; check the name and HF_ENDPOINT.")
+        return HubError(f"{here} is out of order (it answers {status}); wait a few minutes and run this again.")
+    return HubError(f"{wanted} cannot be fetched: {here} answers {status}; check the name and HF_ENDPOINT.")
 
 
 def ask(wanted: Wanted, call: Callable[[], T], seconds: float) -> T:

@@ -2,8 +2,9 @@
 
 What is in the cache is used without a request, once its digest is checked. Everything else is asked for with
 huggingface_hub's client, whose own retries can last minutes and whose partial files are thrown away; here the hub has
-`ANSWER_S` to answer and `STALL_S` to send the next byte, then there is one sentence, and what came is kept. The cache
-is huggingface_hub's own (`HF_HUB_CACHE`), so timm and transformers find there what was fetched here.
+`ANSWER_S` to answer and `STALL_S` to send the next byte, then there is one sentence, and what came is kept; who sets
+`HF_HUB_ETAG_TIMEOUT` or `HF_HUB_DOWNLOAD_TIMEOUT` chooses other limits. The cache is huggingface_hub's own
+(`HF_HUB_CACHE`), so timm and transformers find there what was fetched here.
 """
 
 from __future__ import annotations
@@ -16,13 +17,24 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import ArgumentError, HubError
-from .hub_answers import AbsentError, ask, is_timeout, open_from, refusal, silence, within
-from .hub_cache import COMMIT, Wanted, constants, digest_of, disk, intact, link
-from .progress import tqdm
+from ..core.progress import tqdm
+from ..errors import ArgumentError, HubError
+from ..settings import hub_timeout
+from .cache import COMMIT, Wanted, constants, digest_of, disk, endpoint, intact, link
+from .messages import AbsentError, ask, is_timeout, open_from, refusal, silence, within
 
 ANSWER_S, STALL_S = 3.0, 5.0
 BAR_BYTES = 1_000_000  # smaller files come without a progress bar
+
+
+def _answer_s() -> float:
+    """Seconds that the hub has to answer."""
+    return hub_timeout("HF_HUB_ETAG_TIMEOUT") or ANSWER_S
+
+
+def _stall_s() -> float:
+    """Seconds that the hub has to send the next byte of a file."""
+    return hub_timeout("HF_HUB_DOWNLOAD_TIMEOUT") or STALL_S
 
 
 def _stream(wanted: Wanted, url: str, part: Path, size: int | None) -> None:
@@ -37,7 +49,8 @@ def _stream(wanted: Wanted, url: str, part: Path, size: int | None) -> None:
         return
     if (size or 0) - have > shutil.disk_usage(part.parent).free:
         raise OSError(errno.ENOSPC, "too large")
-    response = ask(wanted, lambda: open_from(url, have, STALL_S), STALL_S)
+    patience = _stall_s()
+    response = ask(wanted, lambda: open_from(url, have, patience), patience)
     have = have if response.status_code == 206 else 0
     silent = are_progress_bars_disabled() or (size or 0) < BAR_BYTES
     bar = tqdm(desc=wanted.filename, total=size, initial=have, unit="B", unit_scale=True, disable=silent)
@@ -51,11 +64,11 @@ def _stream(wanted: Wanted, url: str, part: Path, size: int | None) -> None:
         except OSError:
             raise
         except Exception as error:  # whatever the network raises
-            failure = f"sent nothing for {STALL_S:g} s" if is_timeout(error) else "closed the connection"
+            failure = f"sent nothing for {patience:g} s" if is_timeout(error) else "closed the connection"
     if failure or size not in (None, have):
         came = f"{have / 1e6:.1f}{f' of {size / 1e6:.1f}' if size else ''} MB of {wanted}"
         ending = failure or "closed the connection"
-        raise HubError(f"{constants().ENDPOINT} {ending} after {came}; run this again to fetch the rest.")
+        raise HubError(f"{endpoint()} {ending} after {came}; run this again to fetch the rest.")
 
 
 def _transfer(wanted: Wanted, url: str, blob: Path, size: int | None) -> None:
@@ -72,7 +85,7 @@ def _transfer(wanted: Wanted, url: str, blob: Path, size: int | None) -> None:
             part.replace(blob)
             return
         part.unlink()
-    wrong = f"{wanted} came damaged twice from {constants().ENDPOINT} (its digest is not the one announced)"
+    wrong = f"{wanted} came damaged twice from {endpoint()} (its digest is not the one announced)"
     raise HubError(f"{wrong}; something on the way changes it, so try another network, or later.")
 
 
@@ -83,10 +96,11 @@ def _download(wanted: Wanted) -> Path:
 
     where = {"filename": wanted.filename, "repo_type": wanted.kind}
     url = hf_hub_url(wanted.repo, revision=wanted.revision, **where)
-    about = ask(wanted, lambda: get_hf_file_metadata(url, timeout=ANSWER_S), ANSWER_S)
+    patience = _answer_s()
+    about = ask(wanted, lambda: get_hf_file_metadata(url, timeout=patience), patience)
     commit, etag = about.commit_hash or "", about.etag or ""
     if not COMMIT.fullmatch(commit) or not re.fullmatch(r"[\w+=.-]+", etag):
-        wrong = f"{wanted} cannot be fetched: {constants().ENDPOINT} does not answer as a hub does"
+        wrong = f"{wanted} cannot be fetched: {endpoint()} does not answer as a hub does"
         raise HubError(f"{wrong}; check HF_ENDPOINT, and whether a proxy or a login page stands in between.")
     blob, path = wanted.folder / "blobs" / etag, wanted.folder / "snapshots" / commit / wanted.filename
     lock = wanted.folder.parent / ".locks" / wanted.folder.name / f"{etag}.lock"
@@ -124,9 +138,10 @@ def fetch(repo: str, filename: str, *, revision: str = "main", kind: str = "mode
     HubError
         If it cannot be had: no network, no such repository, revision or file, no permission, too many requests, a hub
         out of order, a broken transfer (the next call fetches the rest), a full disk, offline mode. At most `ANSWER_S`
-        pass before the hub's answer and `STALL_S` without a byte.
+        pass before the hub's answer and `STALL_S` without a byte, or what `HF_HUB_ETAG_TIMEOUT` and
+        `HF_HUB_DOWNLOAD_TIMEOUT` say.
     ArgumentError
-        If there is no such `kind`.
+        If there is no such `kind`, or these variables are not whole numbers of seconds.
     """
     wanted = Wanted(repo, filename, revision, kind)
     path = wanted.cached()
@@ -181,7 +196,8 @@ def listing(repo: str, *, revision: str = "main", kind: str = "model") -> list[s
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=constants().ENDPOINT)
-    about = ask(wanted, lambda: api.repo_info(repo, revision=revision, repo_type=kind, timeout=ANSWER_S), ANSWER_S)
+    patience = _answer_s()
+    about = ask(wanted, lambda: api.repo_info(repo, revision=revision, repo_type=kind, timeout=patience), patience)
     names, commit = sorted(file.rfilename for file in getattr(about, "siblings", None) or []), about.sha or ""
     if COMMIT.fullmatch(commit):
         with disk(wanted):
@@ -211,11 +227,11 @@ def reachable() -> str | None:
         return "Offline mode is on, so only what is cached can be used; unset HF_HUB_OFFLINE to reach the hub."
     from huggingface_hub import get_session
 
-    session = get_session()
+    session, patience = get_session(), _answer_s()
     try:
-        answer = within(ANSWER_S, lambda: session.head(known.ENDPOINT, timeout=ANSWER_S, follow_redirects=False))
+        answer = within(patience, lambda: session.head(known.ENDPOINT, timeout=patience, follow_redirects=False))
     except Exception as error:  # whatever the network or a proxy raises
-        return silence(error, ANSWER_S)
+        return silence(error, patience)
     if answer.status_code != 429 and answer.status_code < 500:
         return None
     return str(refusal(Wanted("any/repository", "", "main", "model"), answer.status_code, answer.headers))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from .errors import ArgumentError, ModelError
+from ..errors import ArgumentError, ModelError
 
 COLUMNS = 16384  # columns of J taken to float64 at a time
 ROWS = 192  # rows multiplied at a time: the Gram matrix is symmetric, and half of its blocks are enough
@@ -17,13 +17,14 @@ TOLERANCE = 1e-5  # of the largest singular value; the rounding of a float32 J s
 class Spectrum(NamedTuple):
     """Singular values of one J, largest first, and its left vectors.
 
-    `values` is `(R,)` and `left` `(D,R)`, both float64, R = min(D, n); `rank` counts the values above the tolerance,
-    whose right vectors span the normal space.
+    `values` is `(R,)` and `left` `(D,R)`, both float64, R = min(D, n); `rank` counts the values above `tolerance` times
+    the largest, whose right vectors span the normal space.
     """
 
     values: torch.Tensor
     left: torch.Tensor
     rank: int
+    tolerance: float
 
     @property
     def stable_rank(self) -> float:
@@ -57,12 +58,21 @@ def spectrum(J: torch.Tensor, tolerance: float = TOLERANCE) -> Spectrum:
     return from_gram(gram_matrix(J), row_sums(J), min(J.shape), tolerance)
 
 
-def from_gram(gram: torch.Tensor, sums: torch.Tensor, count: int, tolerance: float = TOLERANCE) -> Spectrum:
-    """The spectrum of `count` values of the J with this Gram matrix `(D,D)` and these sums of its rows `(D,)`."""
+def from_gram(
+    gram: torch.Tensor, sums: torch.Tensor, count: int, tolerance: float = TOLERANCE, error: float = 0.0
+) -> Spectrum:
+    """The spectrum of `count` values of the J with this Gram matrix `(D,D)` and these sums of its rows `(D,)`.
+
+    What lies under `tolerance * s_1` is called null, or under `error * ||J||_F` where that is more: an error of that
+    relative size in J moves no value further (Weyl).
+    """
+    if not bool(gram.isfinite().all()):
+        raise ModelError("The squares of this Jacobian are too large for float64; scale the embedding down.")
     squares, left = torch.linalg.eigh(gram)
     values, left = squares.flip(0)[:count].clamp_min(0).sqrt(), left.flip(1)[:, :count]
     signs = torch.where(sums @ left < 0, -1.0, 1.0)
-    return Spectrum(values, left * signs, int((values > tolerance * values[0]).sum()))
+    tolerance = max(tolerance, error * float(values.norm() / values[0])) if error else tolerance
+    return Spectrum(values, left * signs, int((values > tolerance * values[0]).sum()), tolerance)
 
 
 def right_vectors(J: torch.Tensor, parts: Spectrum, k: int | None = None) -> torch.Tensor:

@@ -7,14 +7,18 @@ from typing import Any, NamedTuple
 import torch
 import xarray as xr
 
-from .batching import each_batch
-from .derivatives import all_derivatives
-from .directions import generator
-from .errors import ArgumentError, ModelError, keeping
-from .measurement import Stopwatch, Variable, measurement
-from .spectra import check_k
-from .vision_model import VisionModel
+from ..core.arguments import checked
+from ..core.batching import each_batch
+from ..core.measurement import Stopwatch, Variable, measurement
+from ..core.random_directions import generator
+from ..errors import ArgumentError, ModelError, keeping
+from ..networks.differentiation import all_derivatives
+from ..networks.rounding import rounding
+from ..networks.vision_model import VisionModel
+from .products import vjp_at
+from .singular_spectrum import check_k
 
+MOST = 8  # images at a time: each keeps a basis of the pixel space
 EVERY = 5  # steps between two looks at the bounds: each waits for the device
 TINY = 1e-30
 
@@ -81,6 +85,25 @@ class Lanczos:
         left, values, right = torch.linalg.svd(bidiagonal)
         return values, left, right, self.beta[:, k - 1 : k] * left[:, -1].abs()
 
+    def rounding(self) -> torch.Tensor:
+        r"""How far rounding has taken the steps from `J V = U B` and `J^T U = V B^T`, `(B,)`, in the Frobenius norm.
+
+        Estimated from one product with each, as `||A w||` of independent standard normal components of w.
+        """
+        k = self.steps
+        w = torch.randn(k, generator=generator(0), dtype=torch.float64).to(self.alpha.device)
+        alpha, beta = self.alpha[:, :k], self.beta[:, :k]
+        image = alpha * w + torch.cat([beta[:, : k - 1] * w[1:], 0 * beta[:, :1]], dim=1)
+        pulled = torch.cat([alpha * w, 0 * beta[:, :1]], dim=1) + torch.cat([0 * beta[:, :1], beta * w], dim=1)
+
+        def combined(basis: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+            return torch.einsum("bj,bjm->bm", weights.expand(len(basis), -1).to(basis.dtype), basis)
+
+        left, right = self.left[:, :k], self.right[:, : k + 1]
+        push = self.products.push(combined(right[:, :k], w)) - combined(left, image)
+        pull = self.products.pull(combined(left, w)) - combined(right, pulled)
+        return torch.hypot(push.norm(dim=1), pull.norm(dim=1)).double()
+
 
 def _orthogonal(vector: torch.Tensor, basis: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """`vector` `(B,m)` less its part in `basis` `(B,j,m)`, of norm 1, and the norm it had; zero where none is left."""
@@ -92,26 +115,21 @@ def _orthogonal(vector: torch.Tensor, basis: torch.Tensor) -> tuple[torch.Tensor
     return vector / norm.clamp_min(TINY) * (norm > 0), norm[:, 0].double()
 
 
-def error_bounds(values: torch.Tensor, residuals: torch.Tensor) -> torch.Tensor:
-    r"""Bounds on the distance of Ritz values `(B,k)` to singular values of J, from their residuals r `(B,k)`.
+def rounding_of_values(model: VisionModel, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    r"""How far rounding of J alone moves its singular values at x, `(B,)`: J is J + E in the model's precision.
 
-    A singular value lies within r (Weyl). Where the nearest other value is further than a gap g away, it lies within
-    `r^2 / (2 g)` (Kato and Temple, on the symmetric matrix of J and J^T, where the residual is `r / sqrt(2)`). The gap
-    is taken to the neighbouring Ritz values, less their own residuals; 0 counts as one of them.
+    No value moves by more than `||E||_2` (Weyl). Where components of u `(B,D)` are independent and standard normal,
+    `||E^T u||^2` is in the mean `||E||_F^2`, which is no less.
     """
-    edge = torch.zeros_like(values[:, :1])
-    down = values - torch.cat([values[:, 1:] + residuals[:, 1:], edge], dim=1)
-    up = torch.cat([edge + torch.inf, values[:, :-1] - residuals[:, :-1]], dim=1) - values
-    gap = torch.minimum(down, up).clamp_min(TINY)
-    return torch.minimum(residuals, residuals.square() / (2 * gap))
+    return rounding(model, lambda m: vjp_at(m, x.to(m.dtype), u.to(m.dtype)).flatten(1)).norm(dim=1)
 
 
 class Leading(NamedTuple):
-    """The first k triplets of a batch of J, with their bounds, and what they took."""
+    """The first k triplets of a batch of J, what the steps leave open and rounding adds, and what they took."""
 
     values: torch.Tensor
-    bounds: torch.Tensor
     residuals: torch.Tensor
+    rounding: torch.Tensor
     products: torch.Tensor
     converged: torch.Tensor
     left: torch.Tensor
@@ -123,7 +141,8 @@ def bidiagonalised(
 ) -> Leading:
     """The first `k` triplets from J^T u for u in `start` `(B,D)`, after `steps` steps at most.
 
-    The batch goes on until its last J has converged; `products` counts to where each one had.
+    The batch goes on until its last J has converged; `products` counts to where each one had. A residual below the
+    machine epsilon of the largest value is not brought down any further.
     """
     lanczos = Lanczos(products, products.pull(start), steps)
     spent = torch.zeros(len(start), dtype=torch.long, device=start.device)
@@ -132,8 +151,8 @@ def bidiagonalised(
         if lanczos.steps < steps and (lanczos.steps < k or (lanczos.steps - k) % EVERY):
             continue
         values, p, q, residuals = lanczos.values()
-        bounds = error_bounds(values, residuals)
-        converged = (bounds <= tolerance * values)[:, :k].all(1)
+        enough = torch.maximum(tolerance * values, torch.finfo(start.dtype).eps * values[:, :1])
+        converged = (residuals <= enough)[:, :k].all(1)
         spent = torch.where(converged & (spent > 0), spent, 2 * lanczos.steps + 1)
         if lanczos.steps == steps or bool(converged.all()):
             break
@@ -143,23 +162,25 @@ def bidiagonalised(
     left = torch.einsum("bji,bjm->bim", p[:, :at, :k].to(start.dtype), lanczos.left[:, :at])
     right = torch.einsum("bij,bjn->bin", q[:, :k, :at].to(start.dtype), lanczos.right[:, :at])
     signs = torch.where(right.sum(2, keepdim=True) < 0, -1.0, 1.0)
-    return Leading(values[:, :k], bounds[:, :k], residuals[:, :k], spent, converged, left * signs, right * signs)
+    return Leading(values[:, :k], residuals[:, :k], lanczos.rounding(), spent, converged, left * signs, right * signs)
 
 
+@checked
 def leading_singular_values(
     model: VisionModel,
     images: Any,
+    *,
     k: int = 20,
     tolerance: float = 1e-6,
     vectors: bool = False,
     max_products: int | None = None,
     seed: int = 0,
-    batch: int = 8,
 ) -> xr.Dataset:
     r"""The k largest singular values of the Jacobian of the embedding, each with a bound on its error, without J.
 
     Golub-Kahan-Lanczos bidiagonalisation with full reorthogonalisation on products `J v` and `J^T u`, for a batch of
-    images at a time, until each bound is below `tolerance` times its value or the products are spent.
+    images at a time, until each residual is below `tolerance` times its value, or of the size of rounding, or the
+    products are spent.
 
     Parameters
     ----------
@@ -168,28 +189,28 @@ def leading_singular_values(
     k
         How many.
     tolerance
-        Relative error to stop at. Products in float32 carry about 1e-6.
+        Relative residual to stop at. Two values no further apart than that may be found as one.
     vectors
         Also return the singular vectors.
     max_products
         Products an image may take; enough for all singular values unless told.
     seed
         Of the random direction that it starts from.
-    batch
-        Images at a time, halved when memory runs out.
 
     Returns
     -------
     xarray.Dataset
-        `singular_value(image, rank)` and `error_bound(image, rank)`, how far from it a singular value of J can be;
-        `residual(image, rank)`, `||J^T u - s v||`, which bounds the error without regard to gaps;
-        `products(image)` with J or its transpose, and `converged(image)`; with `vectors`,
+        `singular_value(image, rank)` and `error_bound(image, rank)`, how far from it the nearest singular value of J
+        can be: the sum of `residual(image, rank)`, `||J^T u - s v||`, which is what the steps leave open (Weyl), and of
+        `rounding(image)`, measured: how far the model's own precision moves singular values, about 1e-6 of the largest
+        in float32; `products(image)` with J or its transpose, without those that measure rounding, and
+        `converged(image)`, whether every residual met the tolerance or is below rounding; with `vectors`,
         `right_vector(image, rank, channel, y, x)`, `left_vector(image, rank, component)` and `pixels`, the images.
 
     Raises
     ------
     ArgumentError
-        If `k`, `tolerance`, `max_products` or `batch` is out of range.
+        If `k`, `tolerance` or `max_products` is out of range.
     ImageError
         If the images are not what the model takes.
     ModelError
@@ -221,13 +242,13 @@ def leading_singular_values(
         raise ArgumentError(f"tolerance is {tolerance}; choose a relative error between 0 and 1, such as 1e-6.")
     if max_products is not None and max_products <= 2 * k:
         raise ArgumentError(f"max_products is {max_products}; {k} singular values take at least {2 * k + 1} products.")
-    if batch < 1:
-        raise ArgumentError(f"batch is {batch}; measure at least one image at a time.")
     steps = most if max_products is None else min(most, (max_products - 1) // 2)
     start = torch.randn(1, model.dim, generator=generator(seed), dtype=torch.float64).to(model.device, model.dtype)
 
     def some(x: torch.Tensor) -> Leading:
-        return bidiagonalised(Products(model, x), start.expand(len(x), -1), k, tolerance, steps, vectors)
+        u = start.expand(len(x), -1)
+        found = bidiagonalised(Products(model, x), u, k, tolerance, steps, vectors)
+        return found._replace(rounding=found.rounding + rounding_of_values(model, x, u))
 
     parts: list[Leading] = []
 
@@ -247,7 +268,9 @@ def leading_singular_values(
         return sum(len(part.values) for part in parts)
 
     with keeping(result, done, len(pixels), "images"):
-        for part in each_batch(some, pixels, size=batch, progress=f"leading singular values of {model.name}"):
+        for part in each_batch(
+            some, pixels, size=min(MOST, model.batch_size), progress=f"leading singular values of {model.name}"
+        ):
             parts.append(part)
     return result()
 
@@ -255,15 +278,23 @@ def leading_singular_values(
 def _variables(found: Leading, pixels: torch.Tensor, vectors: bool) -> dict[str, Variable]:
     by_rank, picture = ("image", "rank"), ("channel", "y", "x")
     out = {
-        "singular_value": Variable(by_rank, found.values, "1", "singular value of the Jacobian"),
-        "error_bound": Variable(by_rank, found.bounds, "1", "bound on the error of the singular value"),
-        "residual": Variable(by_rank, found.residuals, "1", "residual of the singular triplet"),
+        "singular_value": Variable(by_rank, found.values, "embedding / pixel", "singular value of the Jacobian"),
+        "error_bound": Variable(
+            by_rank,
+            found.residuals + found.rounding[:, None],
+            "embedding / pixel",
+            "bound on the distance to a singular value of the Jacobian",
+        ),
+        "residual": Variable(by_rank, found.residuals, "embedding / pixel", "residual of the singular triplet"),
+        "rounding": Variable(
+            ("image",), found.rounding, "embedding / pixel", "how far rounding moves the singular values"
+        ),
         "products": Variable(("image",), found.products, "1", "products with the Jacobian or its transpose"),
-        "converged": Variable(("image",), found.converged, "1", "whether every bound met the tolerance"),
+        "converged": Variable(("image",), found.converged, "1", "whether every residual met the tolerance"),
     }
     if vectors:
         right = found.right.unflatten(2, pixels.shape[1:])
         out["right_vector"] = Variable((*by_rank, *picture), right, "1", "right singular vector")
         out["left_vector"] = Variable((*by_rank, "component"), found.left, "1", "left singular vector")
-        out["pixels"] = Variable(("image", *picture), pixels, "1", "the image")
+        out["pixels"] = Variable(("image", *picture), pixels, "pixel", "the image")
     return out

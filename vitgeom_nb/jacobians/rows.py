@@ -1,11 +1,12 @@
-r"""The Jacobian J = df/dx of an embedding: products with it, its rows, all of it.
+r"""The Jacobian J = df/dx of an embedding: its rows, all of it.
 
 Arrays in this module are `(D, n)`: D components of the embedding, n = 3HW pixel values in the order of
-`image.flatten()`. Products and rows need no J in memory; `jacobian_rows` holds one image's J.
+`image.flatten()`. Blocks of rows need no J in memory; `jacobian_rows` holds one image's J.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -14,29 +15,18 @@ from weakref import WeakKeyDictionary
 import torch
 import xarray as xr
 
-from .batching import each_batch, free_memory
-from .derivatives import all_derivatives, batched_reverse_mode
-from .directions import generator
-from .errors import ArgumentError, ModelError, keeping
-from .measurement import Stopwatch, Variable, measurement
-from .vision_model import VisionModel
+from ..core.arguments import checked
+from ..core.batching import each_batch
+from ..core.measurement import Stopwatch, Variable, measurement
+from ..core.memory import free_memory
+from ..core.random_directions import generator
+from ..errors import ArgumentError, ModelError, keeping
+from ..networks.differentiation import batched_reverse_mode
+from ..networks.vision_model import VisionModel
 
 CACHED = 2**25  # bytes that one cotangent may touch for a processor to gain from several at a time
 PROBES = 8  # random cotangents behind the estimated error of a reduced precision
 _SAVED: WeakKeyDictionary[VisionModel, int] = WeakKeyDictionary()
-
-
-def jvp(model: VisionModel, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """J v by forward mode, image by image: `x` and `v` are `(B,3,H,W)`, the result is `(B,D)`."""
-    with all_derivatives():
-        return torch.func.jvp(model.embed, (x,), (v,))[1].detach()
-
-
-def vjp(model: VisionModel, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-    """J^T u by reverse mode, image by image: `x` is `(B,3,H,W)`, `u` is `(B,D)`, the result is `(B,3,H,W)`."""
-    with torch.enable_grad():
-        leaf = x.detach().requires_grad_()
-        return torch.autograd.grad(model.embed(leaf), leaf, u)[0]
 
 
 def chunk_that_fits(model: VisionModel) -> int:
@@ -51,13 +41,13 @@ def chunk_that_fits(model: VisionModel) -> int:
             sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
             return tensor
 
-        grey = torch.full((1, 3, model.size, model.size), 0.5, device=model.device, dtype=model.dtype)
+        grey = torch.full((1, 3, *model.size), 0.5, device=model.device, dtype=model.dtype)
         weights = {p.untyped_storage().data_ptr() for p in model.module.parameters()}
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(weigh, lambda t: t):
             model.embed(grey.requires_grad_())
         _SAVED[model] = sum(size for where, size in sizes.items() if where not in weights)
     # what leaves the caches of a processor gains nothing from company, while an accelerator wants many
-    useful = 128 if model.device.type == "cuda" else min(64, max(8, 2**17 // model.size**2))
+    useful = 128 if model.device.type == "cuda" else min(64, max(8, 2**17 // math.prod(model.size)))
     if model.device.type == "cpu" and _SAVED[model] > CACHED:
         useful = 1
     return max(1, min(useful, free_memory(model.device) // 2 // (2 * _SAVED[model] + 1)))
@@ -156,19 +146,26 @@ def reduced(precision: str | None, model: VisionModel) -> torch.dtype | None:
     return known[precision]
 
 
-def reduction_error(model: VisionModel, image: torch.Tensor, precision: torch.dtype | None) -> float:
+def reduction_error(model: VisionModel, image: torch.Tensor, precision: torch.dtype | None, seed: int) -> float:
     r"""Estimated `||J_reduced - J||_F / ||J||_F` at one image, from `PROBES` random cotangents u.
 
     `E ||u^T A||^2 = ||A||_F^2` for u of independent standard normal components. 0 for the model's own precision.
     """
     if precision is None:
         return 0.0
-    u = torch.randn(PROBES, model.dim, generator=generator(0), dtype=torch.float64).to(model.device, model.dtype)
+    u = torch.randn(PROBES, model.dim, generator=generator(seed), dtype=torch.float64).to(model.device, model.dtype)
     full, less = (jacobian_rows(model, image, u, precision=p) for p in (None, precision))
     return float((less - full).norm() / full.norm())
 
 
-def jacobian(model: VisionModel, images: Any, *, precision: str | None = None) -> xr.Dataset:
+@checked
+def jacobian(
+    model: VisionModel,
+    images: Any,
+    *,
+    precision: str | None = None,
+    seed: int = 0,
+) -> xr.Dataset:
     r"""The Jacobian `J = df/dx` of the embedding at each image, exact to rounding, by reverse mode.
 
     Parameters
@@ -180,6 +177,8 @@ def jacobian(model: VisionModel, images: Any, *, precision: str | None = None) -
     precision
         `"bfloat16"` or `"float16"` for the matrix products inside a float32 network: faster where the hardware has
         units for it, and off by about one per cent on transformers, more at the kinks of ReLU networks.
+    seed
+        Of the random cotangents that estimate the error of a reduced precision.
 
     Returns
     -------
@@ -222,10 +221,10 @@ def jacobian(model: VisionModel, images: Any, *, precision: str | None = None) -
     def result() -> xr.Dataset:
         dims = ("image", "component", "channel", "y", "x")
         values = rows.view(*rows.shape[:2], *pixels.shape[1:])
-        out = {"jacobian": Variable(dims, values, "1", "Jacobian of the embedding")}
+        out = {"jacobian": Variable(dims, values, "embedding / pixel", "Jacobian of the embedding")}
         if less is not None:
             out["jacobian_error"] = Variable(("image",), errors, "1", "estimated relative error of the Jacobian")
-        return measurement(out, model=model, seconds=watch.seconds, precision=precision or "full")
+        return measurement(out, model=model, seed=seed, seconds=watch.seconds, precision=precision or "full")
 
     def done() -> int:
         return int(rows.isfinite().all(2).sum())
@@ -233,5 +232,5 @@ def jacobian(model: VisionModel, images: Any, *, precision: str | None = None) -
     with keeping(result, done, rows.shape[:2].numel(), "rows"):
         for i, x in enumerate(pixels):
             jacobian_rows(model, x, progress=f"Jacobian {i + 1}/{len(pixels)}", precision=less, out=rows[i])
-            errors[i] = reduction_error(model, x, less)
+            errors[i] = reduction_error(model, x, less, seed)
     return result()

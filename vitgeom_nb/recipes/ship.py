@@ -1,6 +1,6 @@
 """Turn finished trainings into the files the package ships: weights, cards, recorded predictions, history.
 
-python -m vitgeom_nb.zoo.ship --work runs --into vitgeom_nb/zoo
+python -m vitgeom_nb.recipes.ship --work runs --into vitgeom_nb/networks/embedded
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from ..calibration import model_logits, reliability
-from ..curvature import direction_change
-from ..data import class_names, labelled, samples
-from ..datasets import KNOWN
+from ..bending.direction_change import direction_change
+from ..calibration.reliability import reliability
+from ..core.images import Images
+from ..core.progress import tqdm
+from ..data.labelled import labelled
+from ..data.registry import KNOWN, class_names
+from ..data.samples import samples
 from ..errors import ArgumentError
-from ..images import Images
-from ..models import embedded
-from ..progress import tqdm
-from ..vision_model import VisionModel
-from ..zoo import card as shipped
-from ..zoo import zoo_file
-from .architectures import ARCHITECTURES, FAMILIES, SIZE, untrained
-from .train import DATA, default_work
+from ..networks.embedded import FAMILIES, zoo_file
+from ..networks.embedded import card as shipped
+from ..networks.embedded.architectures import ARCHITECTURES, SIZE, untrained
+from ..networks.loading import embedded
+from ..networks.vision_model import VisionModel
+from ..settings import zoo_work
+from .train import DATA
 
 HALF_TOLERANCE = 1e-3  # relative change of embeddings that half precision may cause
 # the step of the chapter on curvature, epsilon / steps = 1e-3, on a shorter way
@@ -68,16 +70,16 @@ def history(name: str, folder: Path, images: Images) -> list[dict[str, Any]]:
 
 
 def _shape(model: VisionModel, images: Images) -> dict[str, float]:
-    right = (model_logits(model, images).argmax(1) == images.labels).double().mean()
+    right = (model.labels(images) == images.labels).double().mean()
     # unlike validation images, these ship with the package: a reader can measure the same again
     line = {key: HISTORY[key] for key in ("directions", "steps", "epsilon", "seed")}
     bend = direction_change(model, samples("imagenet", n=HISTORY["images"], size=SIZE), **line)
-    low, median, high = np.nanquantile(np.degrees(bend["angle"].values), [0.25, 0.5, 0.75])
+    first, median, third = np.nanquantile(np.degrees(bend["angle"].values), [0.25, 0.5, 0.75])
     return {
         "top1": float(right),
         "direction_change_median_deg": float(median),
-        "direction_change_lower_quartile_deg": float(low),
-        "direction_change_upper_quartile_deg": float(high),
+        "direction_change_lower_quartile_deg": float(first),
+        "direction_change_upper_quartile_deg": float(third),
     }
 
 
@@ -85,7 +87,7 @@ def _longest(work: Path) -> tuple[Path, dict[str, Any]]:
     """The folder of the longest finished training of a network, the latest of equal ones, and what it says of it."""
     found = {path: torch.load(path, weights_only=True) for path in work.rglob("recipe.pt")}
     if not found:
-        raise ArgumentError(f"There is no finished training in {work}; `python -m vitgeom_nb.zoo.train` makes one.")
+        raise ArgumentError(f"There is no finished training in {work}; `python -m vitgeom_nb.recipes.train` makes one.")
     path = max(found, key=lambda path: (found[path]["recipe"]["epochs"], path.stat().st_mtime))
     return path.parent, found[path]
 
@@ -107,12 +109,12 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
     state = torch.load(folder / "weights-final.pt", weights_only=True)
     state = {k: v.contiguous() for k, v in halved(name, state, valid[:256]).items()}
     model = embedded(name, {k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    logits, shown = model_logits(model, valid), HISTORY["top1_images"]
+    logits, shown = model.logits_in_batches(model.pixels(valid)), HISTORY["top1_images"]
     # the untrained network is that of the seed, of this very architecture, whatever a cycle before began with
     start = embedded(name, untrained(name, recipe["seed"]).state_dict())
     rows = [{"epoch": 0.0, **_shape(start, valid[:shown])}, *earlier.get("history", [])[1:]]
     rows += [*history(name, folder, valid[:shown]), {"epoch": recipe["epochs"], **_shape(model, valid[:shown])}]
-    scores = reliability(logits.half().float(), valid.labels)
+    scores = reliability(logits=logits.half().float(), labels=valid.labels)
     # nothing is written before everything is known: weights without their card do not load
     into.mkdir(parents=True, exist_ok=True)
     save_file(state, into / f"{name}.safetensors")
@@ -153,7 +155,7 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the files of the embedded models from finished trainings.")
     parser.add_argument("names", nargs="*", default=list(ARCHITECTURES))
-    parser.add_argument("--work", type=Path, default=default_work())
+    parser.add_argument("--work", type=Path, default=zoo_work())
     parser.add_argument("--into", type=Path, default=zoo_file("."))
     parser.add_argument(
         "--hardware", default=torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()

@@ -1,13 +1,16 @@
-"""Train the embedded models: one recipe for four architectures, resumable, on one GPU or a few CPU cores.
+"""Train the embedded models: one recipe for all architectures, resumable, on one GPU or beside other work on one core.
 
 The learning rate warms up, stays constant, and falls to zero over the last quarter of the epochs. Before that
 last quarter images are shown at 32 or 48 pixels, drawn per batch; in it, at 64. A finished run can be made longer:
 it goes on from the end of its constant phase where its checkpoint is at hand, and with `--longer` from the weights
 that ship, as a second cycle of the same shape. Everything random follows from the seed and the step alone.
+Networks whose name ends in `-b` are trained by recipe B, as transformers usually are: RandAugment, mixup, CutMix and
+stochastic depth in the place of label smoothing. On a processor a training gives way to whatever else runs: one thread
+unless `--threads` says otherwise, low priority, and threads that sleep while they wait.
 
-    python -m vitgeom_nb.zoo.train --epochs 100            # all four
-    python -m vitgeom_nb.zoo.train vit --epochs 24 --work runs
-    python -m vitgeom_nb.zoo.train vit --epochs 40 --longer  # the shipped weights had fewer
+    python -m vitgeom_nb.recipes.train --epochs 100            # all
+    python -m vitgeom_nb.recipes.train vit --epochs 24 --work runs
+    python -m vitgeom_nb.recipes.train vit --epochs 40 --longer  # the shipped weights had fewer
 """
 
 from __future__ import annotations
@@ -15,85 +18,27 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from ..data import decoded
+from ..core.progress import tqdm
+from ..data.labelled import decoded
 from ..errors import ArgumentError
-from ..progress import tqdm
-from . import card, weights
-from .architectures import ARCHITECTURES, MEAN, SIZE, STD, untrained
+from ..networks.embedded import CONTROLS, card, weights
+from ..networks.embedded.architectures import ARCHITECTURES, MEAN, SIZE, STD, untrained
+from ..settings import zoo_work
+from .augmentation import augment, distorted, mixed
+from .recipe import RECIPE_B, Recipe
 
 DATA = "tiny-imagenet"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What every network is trained with; only `epochs` differs between a long and a short run.
-
-    `before` counts the epochs behind the weights that it starts from, `epochs` those and its own.
-    """
-
-    epochs: float = 100
-    before: float = 0
-    batch: int = 128
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.98)
-    warmup_steps: int = 500
-    cooldown: float = 0.25
-    label_smoothing: float = 0.1
-    gradient_clip: float = 1.0
-    crop_area: tuple[float, float] = (0.5, 1.0)
-    constant_sizes: tuple[int, ...] = (32, 48)
-    seed: int = 0
-
-    def steps(self, images: int) -> int:
-        return int(self.epochs * images / self.batch)
-
-    def first(self, images: int) -> int:
-        """The step at which this cycle starts."""
-        return int(self.before * images / self.batch)
-
-    def constant_steps(self, images: int) -> int:
-        first = self.first(images)
-        return first + int((self.steps(images) - first) * (1 - self.cooldown))
-
-    def rate(self, step: int, images: int) -> float:
-        """Learning rate at a step: linear warm-up, constant, linear to zero."""
-        first, flat, last = self.first(images), self.constant_steps(images), self.steps(images)
-        up, down = (step + 1 - first) / self.warmup_steps, (last - step) / max(1, last - flat)
-        return self.learning_rate * min(1.0, up, down)
-
-
-def default_work() -> Path:
-    """Where checkpoints are kept between runs: `VITGEOM_ZOO_WORK`, or a folder in the user's cache."""
-    return Path(os.environ.get("VITGEOM_ZOO_WORK", "~/.cache/vitgeom/zoo")).expanduser()
 
 
 def snapshot_epochs(epochs: float) -> list[int]:
     """Epochs after which the weights are kept for the chapter on training: 1, 2, 4, 8, ..."""
     return [2**k for k in range(math.ceil(math.log2(max(2, epochs))) + 1) if 2**k < epochs]
-
-
-def augment(pixels: torch.Tensor, size: int, recipe: Recipe, generator: torch.Generator) -> torch.Tensor:
-    """Random square crop of `crop_area` and random mirror image, resampled to `size`; uint8 -> [0,1] floats."""
-    count, low, high = len(pixels), *recipe.crop_area
-    draw = torch.rand(4, count, generator=generator)
-    side = (low + (high - low) * draw[0]).sqrt()
-    theta = torch.zeros(count, 2, 3)
-    theta[:, 0, 0] = torch.where(draw[1] < 0.5, -side, side)
-    theta[:, 1, 1] = side
-    theta[:, :, 2] = (2 * draw[2:].T - 1) * (1 - side)[:, None]
-    images = pixels.float() / 255
-    grid = F.affine_grid(theta.to(pixels.device), list(images.shape), align_corners=False)
-    images = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-    if size != images.shape[-1]:
-        images = F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
-    return images.clamp(0, 1)
 
 
 def _save(state: dict, path: Path) -> None:
@@ -110,7 +55,7 @@ class Run:
     ) -> None:
         self.recipe, self.images, self.folder, self.device, self.autocast = recipe, images, folder, device, autocast
         folder.mkdir(parents=True, exist_ok=True)
-        self.module = untrained(name, recipe.seed)
+        self.module = untrained(name, recipe.seed, recipe.drop_path)
         if recipe.before:
             self.module.load_state_dict(weights(name))
         self.module.to(device, memory_format=torch.channels_last).train()
@@ -167,19 +112,22 @@ class Run:
         sizes = recipe.constant_sizes
         drawn = sizes[int(torch.randint(len(sizes), (1,), generator=generator))]
         size = drawn if self.step < recipe.constant_steps(count) else SIZE
-        images = augment(pixels[chosen].to(self.device), size, recipe, generator)
+        images = augment(distorted(pixels[chosen], recipe).to(self.device), size, recipe, generator)
+        images, targets = mixed(images, labels[chosen].to(self.device), recipe)
         mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (MEAN, STD))
         images = ((images - mean) / std).contiguous(memory_format=torch.channels_last)
-        return images, labels[chosen].to(self.device)
+        return images, targets
 
     def advance(self, pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """One optimiser step; returns the loss."""
         recipe = self.recipe
-        images, targets = self.batch(pixels, labels)
         for group in self.optimiser.param_groups:
             group["lr"] = recipe.rate(self.step, len(pixels))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            loss = F.cross_entropy(self.module(images), targets, label_smoothing=recipe.label_smoothing)
+        with torch.random.fork_rng():  # what torchvision and timm draw comes from the global generator
+            torch.manual_seed(recipe.seed * 1_000_003 + 7_919 * self.step + 2)
+            images, targets = self.batch(pixels, labels)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+                loss = F.cross_entropy(self.module(images), targets, label_smoothing=recipe.label_smoothing)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), recipe.gradient_clip)
@@ -198,7 +146,8 @@ def train(
     run = Run(name, recipe, count, folder, device, autocast)
     keep = {int(e * count / recipe.batch): e for e in snapshot_epochs(recipe.epochs) if e > recipe.before}
     last = recipe.steps(count)
-    with tqdm(total=last, initial=run.step, desc=name, mininterval=10) as bar:
+    line = "{desc}: {percentage:3.0f}% {n_fmt}/{total_fmt} steps, {rate_fmt}, done about {eta:%d %b %H:%M}{postfix}"
+    with tqdm(total=last, initial=run.step, desc=name, mininterval=10, bar_format=line) as bar:
         while run.step < last:
             if run.step in keep:
                 run.snapshot(f"{keep[run.step]}")
@@ -215,10 +164,11 @@ def train(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the embedded models.")
-    parser.add_argument("names", nargs="*", default=list(ARCHITECTURES), help="networks; all four unless named")
+    parser.add_argument("names", nargs="*", default=list(ARCHITECTURES), help="networks; all of recipe A unless named")
     parser.add_argument("--epochs", type=float, default=Recipe.epochs)
     parser.add_argument("--longer", action="store_true", help="start a further cycle from the weights that ship")
-    parser.add_argument("--work", type=Path, default=default_work(), help="folder of the checkpoints")
+    parser.add_argument("--work", type=Path, default=zoo_work(), help="folder of the checkpoints")
+    parser.add_argument("--threads", type=int, default=1, help="threads of a training on a processor")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--autocast",
@@ -229,11 +179,17 @@ def main() -> None:
     options = parser.parse_args()
     device = torch.device(options.device)
     autocast = device.type == "cuda" if options.autocast is None else options.autocast
+    if device.type == "cpu":
+        torch.set_num_threads(options.threads)
+        os.nice(10)
     for name in options.names:
+        if name not in ARCHITECTURES and name not in CONTROLS:
+            parser.error(f"there is no network {name}; there are {', '.join([*ARCHITECTURES, *CONTROLS])}.")
         before = card(name)["epochs"] if options.longer else 0
         if options.epochs <= before:
             parser.error(f"{name} ships with {before:g} epochs; a longer training needs more, not {options.epochs:g}.")
-        train(name, Recipe(epochs=options.epochs, before=before), options.work, device, autocast=autocast)
+        own = RECIPE_B if name in CONTROLS else {}
+        train(name, Recipe(epochs=options.epochs, before=before, **own), options.work, device, autocast=autocast)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,217 @@
-"""Rank correlation with an interval."""
+"""Every interval of the package: 95 %, over images drawn from all there could be; NaN ends where there are too few."""
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from scipy.stats import rankdata
+from scipy.stats import bootstrap, norm, quantile_test, rankdata, t
 
-from .directions import generator
-from .errors import ArgumentError
+from ..core.measurement import Variable
+from ..errors import ArgumentError
 
-FEWEST = 6  # values behind an interval: fewer do not determine one
+LEVEL = 0.95
+FEWEST = 6  # the fewest whose range holds the median with 95 %: 1 - 2/2^6; below, there is no interval of any kind
+AT_ONCE = 2_000_000  # image numbers drawn at a time: bounds the memory
+JACKKNIFED = 1000  # with more images the acceleration of BCa is lost in the noise of the resamples, and costs too much
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+
+
+class Interval(NamedTuple):
+    """A value, or an array of them, and the ends of its 95 % interval, NaN where there is none."""
+
+    value: Any
+    low: Any
+    high: Any
+
+    def variables(self, name: str, units: str, words: str, dims: Sequence[str] = ()) -> dict[str, Variable]:
+        """Variables `name`, `name_low` and `name_high` of a measurement; `words` name the quantity."""
+        named = {
+            name: (self.value, words),
+            f"{name}_low": (self.low, f"lower end of the 95 % interval of the {words}"),
+            f"{name}_high": (self.high, f"upper end of the 95 % interval of the {words}"),
+        }
+        return {key: Variable(dims, values, units, long_name) for key, (values, long_name) in named.items()}
+
+
+def mean_interval(values: Any) -> Interval:
+    r"""Mean of the values `(N,)` that are not NaN, with Student's interval.
+
+    .. math:: \bar v \pm t_{0.975,\,N-1}\, \frac{s}{\sqrt N}
+
+    Examples
+    --------
+    >>> from vitgeom_nb.statistics.bootstrap import mean_interval
+    >>> [round(end, 3) for end in mean_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])]
+    [3.5, 1.537, 5.463]
+    """
+    known = _known(values)
+    if len(known) < FEWEST:
+        return _none(known.mean() if len(known) else np.nan)
+    middle = float(known.mean())
+    half = float(t.ppf((1 + LEVEL) / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
+    return Interval(middle, middle - half, middle + half)
+
+
+def median_interval(values: Any) -> Interval:
+    """Median of the values `(N,)` that are not NaN, with the interval between two of them that the sign test gives.
+
+    Values may be infinite, where all that is known of them is that they lie beyond all others. The interval
+    holds the median of any continuous distribution with at least 95 %.
+
+    Examples
+    --------
+    >>> from vitgeom_nb.statistics.bootstrap import median_interval
+    >>> [float(end) for end in median_interval([1, 2, 3, 4, 5, 6])]
+    [3.5, 1.0, 6.0]
+    """
+    known = _known(values)
+    with np.errstate(invalid="ignore"):  # half of them at one infinity, half at the other
+        middle = float(np.median(known)) if len(known) else np.nan
+    if len(known) < FEWEST:
+        return _none(middle)
+    # not the bootstrap: of 6 to 10 values it would hold the median with 90 % only
+    low, high = quantile_test(known, p=0.5).confidence_interval(LEVEL)
+    return Interval(middle, float(low), float(high))
+
+
+def wilson(successes: Any, count: Any) -> Interval:
+    r"""Proportions k / n with Wilson's interval [wilson1927]; NaN where there was no trial.
+
+    .. math:: \frac{p + z^2 / 2n \pm z \sqrt{p (1 - p) / n + z^2 / 4n^2}}{1 + z^2 / n}, \qquad p = k / n,\ z = 1.96
+
+    The distribution of a proportion is known whatever the count, so this one interval also stands for fewer than six.
+
+    Examples
+    --------
+    >>> from vitgeom_nb.statistics.bootstrap import wilson
+    >>> [round(float(end), 3) for end in wilson(50, 100)]
+    [0.5, 0.404, 0.596]
+    """
+    k, n = (np.asarray(v, dtype=np.float64) for v in (successes, count))
+    z = norm.ppf((1 + LEVEL) / 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = k / n
+        centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return Interval(share, np.maximum(centre - half, 0), np.minimum(centre + half, 1))
+
+
+def rank_correlation(a: Any, b: Any, resamples: int = 1000, seed: int = 0) -> Interval:
+    """Spearman's rank correlation of two `(N,)` arrays, with its bootstrap interval (BCa, pairs drawn together).
+
+    Pairs with a NaN are left out; infinite values are ranked. NaN with fewer than three pairs or a constant array;
+    the ends are NaN with fewer than six pairs, or where the order is the same throughout: no resample disturbs it.
+
+    Raises
+    ------
+    ArgumentError
+        If the two arrays do not have one length, or `resamples` is not positive.
+
+    Examples
+    --------
+    >>> from vitgeom_nb.statistics.bootstrap import rank_correlation
+    >>> round(rank_correlation([1, 2, 3, 4], [1, 4, 9, 16]).value, 6)
+    1.0
+    """
+    a, b = (np.asarray(v, dtype=np.float64) for v in (a, b))
+    if a.ndim != 1 or a.shape != b.shape:
+        raise ArgumentError(f"Rank correlation needs two arrays of one length, not {a.shape} and {b.shape}.")
+    known = ~(np.isnan(a) | np.isnan(b))
+    a, b = a[known], b[known]
+
+    def correlation(drawn: np.ndarray) -> np.ndarray:
+        return _pearson(rankdata(a[drawn], axis=-1), rankdata(b[drawn], axis=-1))
+
+    _check(resamples)
+    if len(a) < 3:
+        return _none(np.nan)
+    # ranks of a resample hold ties, which spread the correlations enough: here nothing is to be expanded
+    found = _bca(len(a), correlation, resamples, seed, LEVEL)
+    return _none(found.value) if abs(found.value) > 1 - 1e-12 else found
+
+
+def over_images(
+    values: np.ndarray, statistic: Callable[[np.ndarray], float], resamples: int = 1000, seed: int = 0
+) -> Interval:
+    """A statistic of `values` `(image, ...)`, with its bootstrap interval over images (BCa).
+
+    Few images make it narrow: that of a mean or median over several values an image holds the truth with about 92 % at
+    six images, and 93 to 95 % from ten on. Resamples for which the statistic is NaN are left out; if those are most,
+    the ends are NaN. Where no resample differs, for all images say the same, both ends are the value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vitgeom_nb.statistics.bootstrap import over_images
+    >>> [round(end, 1) for end in over_images(np.arange(100.0), np.mean)]
+    [49.5, 43.6, 54.7]
+    """
+
+    def of_drawn(drawn: np.ndarray) -> np.ndarray:
+        return np.array([statistic(values[row]) for row in drawn], dtype=np.float64)
+
+    return _bca(len(values), of_drawn, resamples, seed, _expanded(len(values)))
+
+
+def absolute_sums(values: Any, group: Any, groups: int, resamples: int = 1000, seed: int = 0) -> Interval:
+    r"""Sum over groups of the absolute mean part of each, with a bootstrap interval that knows its bias.
+
+    .. math:: A = \sum_g \Bigl| \tfrac{1}{N} \sum_{i \in g} v_i \Bigr|
+
+    The expected calibration error is of this form. It is biased upwards, for noise in a group adds whatever its sign,
+    and resampling adds the bias once more: neither the percentile nor the BCa interval ever holds an A of zero. So
+    resampled sums are compared with what they were drawn from (the basic bootstrap), once as they are and once with
+    every sum within two standard errors of zero set to zero, where the bias is largest; the interval spans both and
+    the value itself.
+
+    Parameters
+    ----------
+    values, group
+        `(N,)`: the values, and the group of each, in `[0, groups)`.
+    groups
+        How many there are.
+    resamples, seed
+        Number of bootstrap samples, and their seed.
+
+    Examples
+    --------
+    >>> from vitgeom_nb.statistics.bootstrap import absolute_sums
+    >>> round(absolute_sums([0.3, -0.1, -0.4], [0, 0, 1], 2).value, 3)
+    0.2
+    """
+    _check(resamples)
+    values, group = np.asarray(values, dtype=np.float64), np.asarray(group)
+    count = len(values)
+
+    def sums(drawn: np.ndarray) -> np.ndarray:
+        cells = group[drawn] + groups * np.arange(len(drawn))[:, None]
+        total = np.bincount(cells.ravel(), values[drawn].ravel(), minlength=len(drawn) * groups)
+        return total.reshape(len(drawn), groups).T / drawn.shape[1]
+
+    plain = sums(np.arange(count)[None])
+    value = float(np.abs(plain).sum())
+    if count < FEWEST:
+        return _none(value)
+    noise = _resampled(count, sums, resamples, seed) - plain
+    clear = np.where(np.abs(plain) > 2 * noise.std(axis=1, keepdims=True), plain, 0.0)
+    levels = (1 - LEVEL) / 2, (1 + LEVEL) / 2
+    shifts = [np.quantile(np.abs(c + noise).sum(0) - np.abs(c).sum(), levels) for c in (plain, clear)]
+    below, above = min(0.0, *(float(s[0]) for s in shifts)), max(0.0, *(float(s[1]) for s in shifts))
+    return Interval(value, max(0.0, value - above), value - below)
+
+
+def _known(values: Any) -> np.ndarray:
+    values = np.asarray(values, dtype=np.float64)
+    return values[~np.isnan(values)]
+
+
+def _none(value: Any) -> Interval:
+    return Interval(float(value), float("nan"), float("nan"))
 
 
 def _pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -20,35 +220,62 @@ def _pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return (a * b).sum(-1) / np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
 
 
-def rank_correlation(a: Any, b: Any, resamples: int = 1000, seed: int = 0) -> tuple[float, float, float]:
-    """Spearman's rank correlation of two `(N,)` arrays, and the ends of its 95 % percentile bootstrap interval.
+def _scipy(count: int, statistic: Statistic, resamples: int, seed: int, **options: Any) -> Any:
+    """SciPy's bootstrap of image numbers: `statistic` maps some draws `(draw, image)` to `(..., draw)`."""
 
-    Pairs with a NaN are left out; infinite values are ranked. NaN with fewer than three pairs or a constant array;
-    the ends are NaN with fewer than six pairs.
+    def either(drawn: np.ndarray, axis: int = -1) -> np.ndarray:
+        return statistic(drawn) if drawn.ndim == 2 else statistic(drawn[None])[0]
 
-    Raises
-    ------
-    ArgumentError
-        If the two arrays do not have one length.
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # of what is constant or NaN; both are looked at afterwards
+        return bootstrap(
+            (np.arange(count),),
+            either,
+            n_resamples=resamples,
+            batch=max(1, AT_ONCE // count),
+            vectorized=True,
+            rng=np.random.default_rng(seed),
+            **options,
+        )
 
-    Examples
-    --------
-    >>> from vitgeom_nb.correlation import rank_correlation
-    >>> round(rank_correlation([1, 2, 3, 4], [1, 4, 9, 16])[0], 6)
-    1.0
+
+def _resampled(count: int, statistic: Statistic, resamples: int, seed: int) -> np.ndarray:
+    return _scipy(count, statistic, resamples, seed, method="percentile").bootstrap_distribution
+
+
+def _check(resamples: int) -> None:
+    if resamples < 1:
+        raise ArgumentError(f"resamples is {resamples}; ask for at least one (1000 is usual).")
+
+
+def _expanded(count: int) -> float:
+    """The level to ask of a bootstrap of few images so that it holds the truth with 95 % or nearly [hesterberg2015].
+
+    Resampled statistics spread less than those of new images, by sqrt((n - 1) / n), and how far they spread is itself
+    estimated, as Student's t knows.
     """
-    a, b = (np.asarray(v, dtype=np.float64) for v in (a, b))
-    if a.ndim != 1 or a.shape != b.shape:
-        raise ArgumentError(f"Rank correlation needs two arrays of one length, not {a.shape} and {b.shape}.")
-    known = ~(np.isnan(a) | np.isnan(b))
-    a, b, n = a[known], b[known], int(known.sum())
-    if n < 3:
-        return float("nan"), float("nan"), float("nan")
-    rho = float(_pearson(rankdata(a), rankdata(b)))
-    if n < FEWEST:
-        return rho, float("nan"), float("nan")
-    drawn = torch.randint(n, (resamples, n), generator=generator(seed)).numpy()
-    replicates = _pearson(rankdata(a[drawn], axis=1), rankdata(b[drawn], axis=1))
-    replicates = replicates[~np.isnan(replicates)]  # a resample in which one array is constant has no ranks
-    low, high = np.quantile(replicates, [0.025, 0.975]) if len(replicates) else (np.nan, np.nan)
-    return rho, float(low), float(high)
+    if count < FEWEST:
+        return LEVEL
+    reach = np.sqrt(count / (count - 1)) * t.ppf((1 + LEVEL) / 2, count - 1)
+    return float(norm.cdf(reach) - norm.cdf(-reach))
+
+
+def _bca(count: int, statistic: Statistic, resamples: int, seed: int, level: float) -> Interval:
+    """A statistic of all images and its bias-corrected and accelerated interval."""
+    _check(resamples)
+    value = float(statistic(np.arange(count)[None])[0])
+    if count < FEWEST or np.isnan(value):
+        return _none(value)
+    drawn = _resampled(count, statistic, resamples, seed)
+    drawn = drawn[~np.isnan(drawn)]
+    if 2 * len(drawn) < resamples:
+        return _none(value)
+    if np.ptp(drawn) <= 1e-12 * np.abs(drawn).max():  # all images say the same
+        return Interval(value, value, value)
+    for method in ("BCa", "percentile") if count <= JACKKNIFED else ("percentile",):
+        given = SimpleNamespace(bootstrap_distribution=drawn)
+        found = _scipy(count, statistic, 0, seed, method=method, bootstrap_result=given, confidence_level=level)
+        ends = found.confidence_interval
+        if not np.isnan(ends).any():
+            break  # BCa has no ends where leaving one image out never changes the statistic
+    return Interval(value, float(ends[0]), float(ends[1]))

@@ -24,9 +24,10 @@ def side(measurement: xr.Dataset, name: str, negative: str, positive: str, neith
     Examples
     --------
     >>> import torch, vitgeom_nb as vg
+    >>> from vitgeom_nb.statistics import verdicts
     >>> sure = torch.tensor([[9.0, 0.0]]).repeat(100, 1)
-    >>> table = vg.reliability(sure, torch.arange(100) % 2)
-    >>> vg.verdicts.side(table, "sece", "over-confident", "under-confident")
+    >>> table = vg.reliability(logits=sure, labels=torch.arange(100) % 2)
+    >>> verdicts.side(table, "sece", "over-confident", "under-confident")
     'over-confident'
     """
     if float(measurement[f"{name}_high"]) < 0:
@@ -41,8 +42,8 @@ def verdict(found: Iterable[str], wanted: str, against: str) -> str:
 
     Examples
     --------
-    >>> import vitgeom_nb as vg
-    >>> vg.verdicts.verdict(["nearer", "undecided"], wanted="nearer", against="farther")
+    >>> from vitgeom_nb.statistics import verdicts
+    >>> verdicts.verdict(["nearer", "undecided"], wanted="nearer", against="farther")
     'inconclusive'
     """
     words = list(found)

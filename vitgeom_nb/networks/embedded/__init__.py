@@ -1,4 +1,7 @@
-"""The embedded models: architectures, weights with their digests, cards, recorded predictions."""
+"""The embedded models: architectures, weights with their digests, cards, recorded predictions.
+
+Cards are read without torch, which only weights need.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,36 @@ import json
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as read_safetensors
+from ...core.whole_files import reading
+from ...errors import WeightsError
 
-from ..errors import WeightsError
+if TYPE_CHECKING:
+    import torch
+
+FAMILIES = {"vit": "transformer", "swin": "transformer", "resnet": "CNN", "mobilenetv2": "CNN"}
+"""Name -> family of every embedded model."""
+
+
+CONTROLS = {f"{name}-b": name for name in ("vit", "resnet", "convnext")}
+"""Networks of the same architectures, trained by the second recipe, as transformers usually are."""
+
+
+def architecture(name: str) -> str:
+    """The architecture of an embedded model or of a control."""
+    return CONTROLS.get(name, name)
+
+
+REPAIR = "reinstall vitgeom-nb, or `git checkout` the file"
+_ON_A_CARD: dict[str, type | tuple[type, ...]] = dict.fromkeys(("sha256", "date", "data", "licence"), str)
+_ON_A_CARD |= dict.fromkeys(("input_size", "embedding_dim", "parameters", "epochs", "top1"), (int, float))
+_ON_A_CARD |= {"classes": list}
 
 
 def zoo_file(filename: str) -> Path:
-    """Path of a file that ships in `vitgeom_nb/zoo`."""
-    return Path(str(files("vitgeom_nb.zoo") / filename))
+    """Path of a file that ships in `vitgeom_nb/networks/embedded`."""
+    return Path(str(files("vitgeom_nb.networks.embedded") / filename))
 
 
 @cache
@@ -28,12 +49,17 @@ def card(name: str) -> dict[str, Any]:
     Raises
     ------
     WeightsError
-        If the card is missing.
+        If the card is missing or damaged.
     """
     path = zoo_file(f"{name}.json")
     if not path.exists():
         raise WeightsError(f"The embedded model {name!r} is not in this installation: `make zoo` trains it.")
-    return json.loads(path.read_text())
+    with reading(path, WeightsError, REPAIR):
+        info = json.loads(path.read_text(encoding="utf-8"))
+        for key, kind in _ON_A_CARD.items():
+            if not isinstance(info[key], kind):
+                raise TypeError(f"{key} is {info[key]!r:.40}")
+        return info
 
 
 def read_weights(path: Path, digest: str) -> dict[str, torch.Tensor]:
@@ -44,16 +70,18 @@ def read_weights(path: Path, digest: str) -> dict[str, torch.Tensor]:
     WeightsError
         If the file is missing, is not the one meant, or cannot be read.
     """
-    repair = "reinstall vitgeom-nb, or `git checkout` the file."
+    from safetensors import SafetensorError
+    from safetensors.torch import load as read_safetensors
+
     if not path.exists():
-        raise WeightsError(f"The weights file {path} is missing: {repair}")
+        raise WeightsError(f"The weights file {path} is missing: {REPAIR}.")
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != digest:
-        raise WeightsError(f"The weights file {path} is damaged (its SHA-256 is not the one on its card): {repair}")
+        raise WeightsError(f"The weights file {path} is damaged (its SHA-256 is not the one on its card): {REPAIR}.")
     try:
         tensors = read_safetensors(data)
     except SafetensorError:
-        raise WeightsError(f"The weights file {path} is not a safetensors file: {repair}") from None
+        raise WeightsError(f"The weights file {path} is not a safetensors file: {REPAIR}.") from None
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
 
 

@@ -1,0 +1,53 @@
+"""What `import vitgeom_nb` offers. Each name loads its module when it is first used."""
+
+from . import errors as errors
+from . import explore as explore
+from . import figures as figures
+from .benchmark_records import speed as speed
+from .bending.direction_change import direction_change as direction_change
+from .bending.image_plane import trajectory as trajectory
+from .bending.layer_bending import additivity as additivity
+from .bending.path_curvature import curvature as curvature
+from .bending.step_law import step_law as step_law
+from .boundary.feature_plane import path_plane as path_plane
+from .boundary.fgsm import fgsm_direction as fgsm_direction
+from .boundary.fgsm import fgsm_step as fgsm_step
+from .boundary.fgsm_probabilities import fgsm_path as fgsm_path
+from .boundary.jumped_travel import random_jump as random_jump
+from .boundary.travel import travel_distance as travel_distance
+from .calibration.predictions import Predictions as Predictions
+from .calibration.predictions import predict as predict
+from .calibration.predictions import recorded_predictions as recorded_predictions
+from .calibration.predictions import validation_predictions as validation_predictions
+from .calibration.reliability import reliability as reliability
+from .calibration.temperature import temperature as temperature
+from .calibration.training import training_history as training_history
+from .core.image_similarity import psnr as psnr
+from .core.images import Images as Images
+from .core.measurement import open_measurement as open_measurement
+from .core.measurement import save_measurement as save_measurement
+from .data.labelled import labelled as labelled
+from .data.registry import class_names as class_names
+from .data.registry import has_labelled as has_labelled
+from .data.registry import tier_data as tier_data
+from .data.samples import samples as samples
+from .data.streaming import LabelledImages as LabelledImages
+from .equivalence.embedding_line import homotopy as homotopy
+from .equivalence.fibre_walk import fibre_walk as fibre_walk
+from .equivalence.lipschitz import lldlc as lldlc
+from .equivalence.matching import match as match
+from .equivalence.matching import match_remainder as match_remainder
+from .jacobians.lanczos import leading_singular_values as leading_singular_values
+from .jacobians.products import jvp as jvp
+from .jacobians.products import vjp as vjp
+from .jacobians.rows import jacobian as jacobian
+from .jacobians.singular_directions import singular_steps as singular_steps
+from .jacobians.singular_spectrum import singular_spectrum as singular_spectrum
+from .jacobians.step_response import step_response as step_response
+from .networks.loading import load as load
+from .networks.tables import models as models
+from .networks.vision_model import VisionModel as VisionModel
+from .networks.wrapping import wrap as wrap
+from .settings import tier as tier
+
+__version__: str

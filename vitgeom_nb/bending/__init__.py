@@ -1,0 +1,1 @@
+"""How the embedding turns while the image moves straight: direction change, curvature, step law, what bends."""

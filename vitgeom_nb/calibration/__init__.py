@@ -1,0 +1,1 @@
+"""How sure a network is and how often it is right: predictions, reliability, temperature, training histories."""

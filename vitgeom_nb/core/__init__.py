@@ -1,0 +1,1 @@
+"""What every measurement stands on: the measurement itself, batches, memory, progress, directions, images, likeness."""

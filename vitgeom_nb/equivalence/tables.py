@@ -1,0 +1,70 @@
+"""Spectra, constants and matches of several networks as tables, one row a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+import xarray as xr
+
+from ..core.measurement import parameters
+from ..statistics.tables import median_in_words, table
+
+
+def steepness(spectrum: xr.Dataset, constants: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+    r"""How much steeper the top direction is than a random one, `(image,)`: as measured, and as foretold.
+
+    .. math:: \frac{s_1}{\sqrt{\operatorname{mean} \lVert J v \rVert^2}} \approx \sqrt{n / \text{stable rank}}
+
+    Parameters
+    ----------
+    spectrum, constants
+        Of the same images, from `singular_spectrum`, and from `lldlc` with random directions and slopes.
+    """
+    slope = constants["slope"].sel(kind="random")
+    foretold = (parameters(constants)["pixels"] / spectrum["stable_rank"]) ** 0.5
+    return spectrum["singular_value"][:, 0] / (slope**2).mean("direction") ** 0.5, foretold
+
+
+def spectrum_summary(spectra: Iterable[xr.Dataset], constants: Iterable[xr.Dataset]) -> pd.DataFrame:
+    """Medians over images with their intervals, from measurements of `singular_spectrum` and of `lldlc`.
+
+    Columns: `pixels`, the number n of values of an image; `stable rank`; `energy in 10 values, %`, the share of
+    `||J||_F^2` in the ten largest singular values; `top / random` and `sqrt(n / stable rank)`, the two of `steepness`.
+    """
+    pairs, rows = list(zip(spectra, constants, strict=True)), []
+    for spectrum, constant in pairs:
+        squares = spectrum["singular_value"] ** 2
+        measured, foretold = steepness(spectrum, constant)
+        rows.append(
+            {
+                "pixels": f"{parameters(constant)['pixels']:,}",
+                "stable rank": median_in_words(spectrum["stable_rank"]),
+                "energy in 10 values, %": median_in_words(
+                    100 * squares[:, :10].sum("rank") / squares.sum("rank"), ".0f"
+                ),
+                "top / random": median_in_words(measured, ".0f"),
+                "sqrt(n / stable rank)": median_in_words(foretold, ".0f"),
+            }
+        )
+    return table([spectrum for spectrum, _ in pairs], rows)
+
+
+def match_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
+    """How many pairs arrived, and medians over all pairs with their intervals, from measurements of `match`.
+
+    Columns: `pairs`, `arrived`, `cosine` to the target, `PSNR, dB` and `SSIM` against the source, `evaluations`.
+    """
+    matches = list(measurements)
+    rows = [
+        {
+            "pairs": found.sizes["pair"],
+            "arrived": int(found["converged"].sum()),
+            "cosine": median_in_words(found["cosine"], ".4f"),
+            "PSNR, dB": median_in_words(found["psnr"]),
+            "SSIM": median_in_words(found["ssim"], ".2f"),
+            "evaluations": median_in_words(found["evaluations"], ".0f"),
+        }
+        for found in matches
+    ]
+    return table(matches, rows)

@@ -1,0 +1,36 @@
+"""One function a figure: a measurement in, a matplotlib Figure out."""
+
+from . import style as style
+from .benchmark_records import speed as speed
+from .benchmark_records import speed_growth as speed_growth
+from .benchmark_records import speed_memory as speed_memory
+from .bending import additivity as additivity
+from .bending import curvature as curvature
+from .bending import direction_change as direction_change
+from .bending import step_law as step_law
+from .bending import trajectory as trajectory
+from .boundary import bend_and_distance as bend_and_distance
+from .boundary import fgsm_step as fgsm_step
+from .boundary import jump_change as jump_change
+from .boundary import path_plane as path_plane
+from .boundary import random_jump as random_jump
+from .boundary import travel_distance as travel_distance
+from .calibration import calibration_errors as calibration_errors
+from .calibration import reliability as reliability
+from .data import sample_images as sample_images
+from .equivalence import embedding_plane as embedding_plane
+from .equivalence import fibre_walk as fibre_walk
+from .equivalence import homotopy as homotopy
+from .equivalence import match as match
+from .equivalence import match_history as match_history
+from .foundations import plane as plane
+from .foundations import plane_matches as plane_matches
+from .foundations import plane_travel as plane_travel
+from .foundations import plane_walk as plane_walk
+from .foundations import turns as turns
+from .jacobians import singular_spectrum as singular_spectrum
+from .jacobians import singular_vectors as singular_vectors
+from .jacobians import step_response as step_response
+from .lipschitz import lipschitz_ratio as lipschitz_ratio
+from .lipschitz import lldlc as lldlc
+from .training import training_history as training_history

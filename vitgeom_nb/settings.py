@@ -1,0 +1,132 @@
+"""What the environment says: tier, device, folders, what a page may show. No other module touches its variables."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from .errors import ArgumentError, DataError
+
+TIERS = {"embedded": 64, "paper": 224}
+"""Tier -> height and width of the images that its networks take."""
+
+
+def tier() -> str:
+    """The tier that `VITGEOM_TIER` names: `"embedded"` (the default) or `"paper"`.
+
+    Raises
+    ------
+    ArgumentError
+        If the variable names another tier.
+    """
+    name = os.environ.get("VITGEOM_TIER", "embedded")
+    if name not in TIERS:
+        raise ArgumentError(f"VITGEOM_TIER is {name!r}; set it to one of {', '.join(TIERS)}, or unset it.")
+    return name
+
+
+def device() -> str:
+    """Where a model that is loaded by name computes unless told: what `VITGEOM_DEVICE` says, else the CPU."""
+    return os.environ.get("VITGEOM_DEVICE") or "cpu"
+
+
+def data_folder() -> Path | None:
+    """The folder that `VITGEOM_DATA` names, or None when it is not set.
+
+    Raises
+    ------
+    DataError
+        If it is set to something that is not a folder.
+    """
+    value = os.environ.get("VITGEOM_DATA")
+    if not value:
+        return None
+    path = Path(value).expanduser()
+    if not path.is_dir():
+        raise DataError(f"VITGEOM_DATA is {value!r}, which is not a folder; point it at one that holds tiny-imagenet/.")
+    return path
+
+
+def zoo_work() -> Path:
+    """Where trainings keep their checkpoints: `VITGEOM_ZOO_WORK`, or a folder in the user's cache."""
+    return Path(os.environ.get("VITGEOM_ZOO_WORK", "~/.cache/vitgeom/zoo")).expanduser()
+
+
+def torchvision_site() -> str:
+    """Where torchvision's weights are fetched from: its own site, or what `VITGEOM_TORCHVISION_URL` names.
+
+    Raises
+    ------
+    ArgumentError
+        If the variable names no address.
+    """
+    address = os.environ.get("VITGEOM_TORCHVISION_URL", "https://download.pytorch.org/models")
+    if not address.startswith(("https://", "http://")):
+        given = f"VITGEOM_TORCHVISION_URL is {without_password(address)!r}"
+        raise ArgumentError(f"{given}; set it to an address that begins with https://, or unset it.")
+    return address.rstrip("/")
+
+
+def without_password(text: str) -> str:
+    """Words that may hold an address, without the name and password that it may carry."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
+
+
+def widgets() -> bool:
+    """Whether explorers may show live widgets; `VITGEOM_WIDGETS=0` leaves them out of pages."""
+    return _on("VITGEOM_WIDGETS", "1")
+
+
+def silent() -> bool:
+    """Whether progress bars are off: `TQDM_DISABLE` set to anything but 0."""
+    return _on("TQDM_DISABLE", "0")
+
+
+def sleeping_threads() -> bool:
+    """Ask OpenMP to let threads sleep while they wait for work, and say whether that is set from here on.
+
+    Its threads spin unless told, which takes the cores from whatever else runs. OpenMP reads `OMP_WAIT_POLICY` and
+    `GOMP_SPINCOUNT` when torch loads it, so nothing is set once torch is loaded, nor where the user has set either.
+    """
+    wanted = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
+    if "torch" in sys.modules or any(name in os.environ for name in wanted):
+        return False
+    os.environ.update(wanted)
+    return True
+
+
+def waiting() -> str:
+    """How OpenMP's threads wait for work, as the environment says it."""
+    said = [f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ]
+    return ", ".join(said) or "OMP_WAIT_POLICY is not set: they spin"
+
+
+def _on(name: str, default: str) -> bool:
+    return os.environ.get(name, default) not in ("", "0")
+
+
+def package_version() -> str:
+    """The installed version of this package."""
+    try:
+        return version("vitgeom-nb")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "unknown"
+
+
+def hub_timeout(name: str) -> int | None:
+    """Seconds that `HF_HUB_ETAG_TIMEOUT` or `HF_HUB_DOWNLOAD_TIMEOUT` sets, or None where it is not set.
+
+    Raises
+    ------
+    ArgumentError
+        If the variable is not a whole number of seconds, which is all that huggingface_hub takes.
+    """
+    value = os.environ.get(name)
+    if not value:
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise ArgumentError(f"{name} is {value!r}; set it to a whole number of seconds, or unset it.")
+    return int(value)

@@ -1,0 +1,1 @@
+"""What samples can carry: intervals, rank correlations, verdicts, words for a table."""
