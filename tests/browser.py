@@ -7,19 +7,28 @@ import http.server
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
 
-from .book import PAGES
+from .chapters import PAGES
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHONE = {"width": 375, "height": 800}
 WIDE = {"width": 1280, "height": 900}
+# letters wider than those of any reader; they come when the page has loaded, so that no script sees them come
+LETTERS = {
+    "own letters": "",
+    "wide letters": "body :not(mjx-container, mjx-container *) "
+    "{ font-family: monospace !important; letter-spacing: 0.15em }",
+}
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -29,17 +38,31 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class Slow(Quiet):
+    """Serves the same over one line of 10 Mbit/s, 40 ms away."""
+
+    line = threading.Lock()
+
+    def send_head(self) -> Any:
+        time.sleep(0.04)
+        return super().send_head()
+
+    def copyfile(self, source: IO[bytes], outputfile: IO[bytes]) -> None:
+        while part := source.read(12_500):
+            with self.line:
+                time.sleep(0.01)
+            outputfile.write(part)
+
+
 class Server(http.server.ThreadingHTTPServer):
     """Takes as many connections at once as a browser opens."""
 
     request_queue_size = 128
 
 
-@pytest.fixture(scope="session")
-def site() -> Iterator[str]:
-    """Address of the built book on loopback."""
-    handler = functools.partial(Quiet, directory=str(PAGES.parent))
-    server = Server(("127.0.0.1", 0), handler)
+@contextmanager
+def served(handler: type[Quiet]) -> Iterator[str]:
+    server = Server(("127.0.0.1", 0), functools.partial(handler, directory=str(PAGES.parent)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -47,7 +70,33 @@ def site() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def site() -> Iterator[str]:
+    """Address of the built book on loopback."""
+    with served(Quiet) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def slow_site() -> Iterator[str]:
+    """The same behind a slow line."""
+    with served(Slow) as address:
+        yield address
+
+
+class Patient:
+    """A browser whose pages may take as long as a busy machine makes them."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+
+    def new_context(self, **options: Any) -> BrowserContext:
+        context = self._browser.new_context(**options)
+        context.set_default_timeout(180_000)
+        return context
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Patient]:
     """Chromium of this machine; where continuous integration demands one, its absence is a failure."""
     if CHROMIUM is None:
         if os.environ.get("VITGEOM_MUST_HAVE_BROWSER"):
@@ -56,7 +105,7 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # the sandbox needs privileges that containers lack; only our own pages are opened
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
+        yield Patient(found)
         found.close()
 
 
@@ -70,8 +119,8 @@ class Visit:
     complaints: list[str] = field(default_factory=list)
 
     @classmethod
-    def open(cls, context: BrowserContext, address: str) -> Visit:
-        """Open an address and wait until it has loaded and asks for nothing more."""
+    def open(cls, context: BrowserContext, address: str, letters: str = "own letters") -> Visit:
+        """Open an address, wait until it has loaded and asks for nothing more, and show it in these letters."""
         visit = cls(context.new_page())
         page = visit.page
         page.on("request", lambda request: visit.requests.append(request.url))
@@ -79,6 +128,10 @@ class Visit:
         page.on("pageerror", lambda error: visit.complaints.append(str(error)))
         page.on("console", lambda said: said.type == "error" and visit.complaints.append(said.text))
         page.goto(address, wait_until="networkidle")
+        # not by add_style_tag, which waits for an event that does not come where scripts are off
+        page.evaluate(
+            "css => { document.head.appendChild(document.createElement('style')).textContent = css }", LETTERS[letters]
+        )
         return visit
 
     @property

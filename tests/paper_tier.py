@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vitgeom_nb.catalogue import CATALOGUE
+from vitgeom_nb.networks.catalogue import CATALOGUE
 
 from .stand_in_hub import StandInHub
 from .tiny_checkpoints import HF, TIMM, hf_checkpoint, timm_checkpoint

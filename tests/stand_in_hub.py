@@ -347,7 +347,9 @@ def point_at(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_cache_manager, "HF_HUB_CACHE", hub_cache)
     monkeypatch.setattr(_git_credential, "ENDPOINT", url)
     monkeypatch.setattr(_detect_agent, "_registry", None)
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_OIDC_RESOURCE"):
+    tokens = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE")
+    modes = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT")
+    for name in tokens + modes:
         monkeypatch.delenv(name, raising=False)
     environment = {"HF_ENDPOINT": url, "HF_HOME": str(cache), "HF_HUB_CACHE": hub_cache, "HF_HUB_DISABLE_XET": "1"}
     for name, value in (environment | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}).items():

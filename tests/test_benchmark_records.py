@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import vitgeom_nb as vg
-from vitgeom_nb.speed import (
+from vitgeom_nb.benchmark_records import (
     duration,
     earlier_weights,
     falls_short,
@@ -36,8 +36,8 @@ def record(contender: str, role: str, *seconds: float, ratio: float = 1.0, netwo
         "seconds": list(seconds),
         "median": float(np.median(seconds)),
         "ratio": ratio,
-        "ratio_low": 0.9 * ratio if role != "ours" else 1.0,
-        "ratio_high": 1.2 * ratio if role != "ours" else 1.0,
+        "ratio_lower_quartile": 0.9 * ratio if role != "ours" else 1.0,
+        "ratio_upper_quartile": 1.2 * ratio if role != "ours" else 1.0,
         "machine": MACHINE,
     } | more
 
@@ -57,7 +57,11 @@ def write(folder: Path, name: str, records: list[dict]) -> None:
 def table(tmp_path: Path) -> pd.DataFrame:
     """Two networks on the CPU, one on the GPU; the peer `slow` is slow, `quick` is faster on one, `big` failed."""
     failed = record("big", "peer", 1.0, error="RuntimeError: no memory")
-    failed = {k: v for k, v in failed.items() if k not in ("seconds", "median", "ratio", "ratio_low", "ratio_high")}
+    failed = {
+        k: v
+        for k, v in failed.items()
+        if k not in ("seconds", "median", "ratio", "ratio_lower_quartile", "ratio_upper_quartile")
+    }
     cpu = [*contest("vit", 0.02, slow=3.0, quick=0.8), failed, *contest("ViT-B/16", 4.0, slow=2.0, quick=1.5)]
     write(tmp_path, "jacobian-cpu", cpu)
     there = MACHINE | {"accelerator": "an accelerator", "date": "2030-01-03"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -12,11 +13,11 @@ import torch
 
 import benchmarks.__main__ as command
 import vitgeom_nb as vg
-from benchmarks import harness
+from benchmarks import busy, harness, imports
 from benchmarks.harness import Contender, contest
-from vitgeom_nb.speed import ROLES
+from vitgeom_nb.benchmark_records import ROLES
 
-from .book import ROOT
+from .chapters import ROOT
 
 CPU = torch.device("cpu")
 ENGINES = sorted(
@@ -62,9 +63,11 @@ def test_contenders_take_turns_and_the_first_round_does_not_count(clock: Clock) 
     assert clock.turns == ["a", "b"] * 4
     assert ours["seconds"] == [1.0, 2.0, 4.0]
     assert (ours["median"], peer["median"]) == (2.0, 2.0)
-    assert [ours[key] for key in ("ratio", "ratio_low", "ratio_high")] == [1.0, 1.0, 1.0]
+    assert [ours[key] for key in ("ratio", "ratio_lower_quartile", "ratio_upper_quartile")] == [1.0, 1.0, 1.0]
     # ratios of the rounds are 3, 1 and 1/2: the median is of ratios, not the ratio of medians
-    np.testing.assert_allclose([peer["ratio_low"], peer["ratio"], peer["ratio_high"]], [0.75, 1.0, 2.0])
+    np.testing.assert_allclose(
+        [peer["ratio_lower_quartile"], peer["ratio"], peer["ratio_upper_quartile"]], [0.75, 1.0, 2.0]
+    )
 
 
 def test_seconds_are_for_the_whole_task_where_a_share_was_done(clock: Clock) -> None:
@@ -155,12 +158,93 @@ def test_peak_memory_is_what_one_run_takes_above_what_was_held() -> None:
     assert held.sum() == 8_000_000
 
 
+def test_memory_that_a_contender_tells_itself_is_recorded(clock: Clock) -> None:
+    told = clock.contender("a", 1.0, role="ours", describe=lambda out: {"peak_memory_mb": 5.0 * out})
+    (ours,) = contest("engine", "net", [told], CPU, repeats=1, memory=True)
+    assert ours["peak_memory_mb"] == 5.0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is measured on Linux only")
+def test_a_fresh_process_tells_its_own_memory() -> None:
+    small, large = (
+        imports.held(imports.in_fresh_process(imports.PEAK + work))["peak_memory_mb"]
+        for work in ("pass", "b'1' * 100_000_000")
+    )
+    assert 95 < large - small < 105
+
+
+def test_a_fresh_process_that_fails_says_why() -> None:
+    with pytest.raises(RuntimeError, match="ModuleNotFoundError: No module named 'nonsense'"):
+        imports.in_fresh_process("import nonsense")
+
+
+ECHO = f"""
+import os, sys
+print("ready", flush=True)
+for word in sys.stdin:
+    print(*(os.environ.get(name) for name in {busy.OPENMP}), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("waiting", "told"),
+    [
+        ("passive waiting", "passive None None"),
+        ("torch's own waiting", "None None None"),
+        ("one thread", "None None 1"),
+    ],
+)
+def test_a_fresh_process_waits_as_it_is_told_and_not_as_its_parent(
+    monkeypatch: pytest.MonkeyPatch, waiting: str, told: str
+) -> None:
+    for name in busy.OPENMP:
+        monkeypatch.setenv(name, "2")
+    helper = busy.Helper(ECHO, busy.WAITING[waiting])
+    helper.tell("go")
+    assert helper.hear() == told
+
+
+def test_a_fresh_process_computes_the_spectrum() -> None:
+    helper = busy.Helper(busy.TASK.format(device="cpu"), busy.WAITING["one thread"])
+    helper.tell("go")
+    assert helper.hear() == "done"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the time that a process took is read on Linux only")
+def test_busy_processes_work_from_word_to_word_and_end_with_who_started_them() -> None:
+    def spent() -> int:
+        return sum(map(int, Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+
+    helper = busy.Helper(busy.CROWD, {})
+    process = helper.process
+    before = spent()
+    helper.tell("work")
+    while spent() < before + 5:  # hundredths of a second
+        time.sleep(0.01)
+    helper.tell("rest")
+    for _ in range(100):
+        before = spent()
+        time.sleep(0.3)
+        if spent() == before:
+            break
+    else:
+        pytest.fail("it works on after it was told to rest")
+    del helper
+    assert process.poll() is not None
+
+
+def test_a_helper_that_ends_says_so() -> None:
+    with pytest.raises(RuntimeError, match="the process ended with exit status 3"):
+        busy.Helper("raise SystemExit(3)", {})
+
+
 def test_every_engine_of_the_command_has_its_contenders() -> None:
     assert set(command.ENGINES) >= set(ENGINES)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_contenders_of_every_engine_run(engine: str, tmp_path: Path) -> None:
+def test_contenders_of_every_engine_run(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(busy, "TASK", ECHO)  # a spectrum, in three processes, takes long beside four busy ones
     module, model = import_module(f"benchmarks.{engine}"), tiny()
     each = module.contenders(model)
     assert [c.role for c in each].count("ours") == 1

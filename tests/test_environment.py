@@ -8,7 +8,7 @@ import yaml
 
 import vitgeom_nb as vg
 
-from .book import ROOT
+from .chapters import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())

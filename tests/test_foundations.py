@@ -66,9 +66,7 @@ def test_nearest_wall_is_reached_at_the_distance_and_not_before(model: vg.Vision
 
 
 def test_labels_by_hand(model: vg.VisionModel) -> None:
-    np.testing.assert_array_equal(
-        vg.own_labels(model, foundations.colours(RED, GREEN)), foundations.by_hand(RED, GREEN).label
-    )
+    np.testing.assert_array_equal(model.labels(foundations.colours(RED, GREEN)), foundations.by_hand(RED, GREEN).label)
 
 
 def test_plane_holds_what_the_model_says_at_each_colour(model: vg.VisionModel) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,9 +16,10 @@ from PIL import Image
 
 import vitgeom_nb as vg
 from vitgeom_nb import __main__ as command
-from vitgeom_nb import zoo
-from vitgeom_nb.datasets import KNOWN
-from vitgeom_nb.hub import fetch
+from vitgeom_nb import settings
+from vitgeom_nb.data.registry import KNOWN
+from vitgeom_nb.hub.transfer import fetch
+from vitgeom_nb.networks import embedded as zoo
 
 from .stand_in_hub import StandInHub
 
@@ -81,8 +86,11 @@ def test_chosen_figures_are_drawn_to_the_folder(capsys: pytest.CaptureFixture[st
     [
         (("figures", "nonsense", "--out", "x"), "There is no figure 'nonsense'; there are equivalent-images,"),
         (("figures", "--model", "restnet", "--out", "x"), "did you mean 'resnet'"),
-        (("figures", "--images", "1", "--out", "x"), "at least two"),
-        (("models", "--tier", "gigantic"), "choose one of embedded, paper"),
+        (("figures", "nonsense"), "There is no figure 'nonsense'"),
+        (("figures", "--images", "1", "--out", "x"), "ask for 2 to 20, which is how many there are"),
+        (("figures", "--images", "21", "--out", "x"), "--images is 21"),
+        (("figures", "--out", "a" * 300), "cannot be a folder (File name too long)"),
+        (("models", "--tier", "gigantic"), "choose one of embedded, pretrained, paper"),
     ],
 )
 def test_mistakes_are_one_sentence(
@@ -104,7 +112,7 @@ def test_doctor_finds_everything_in_order(capsys: pytest.CaptureFixture[str], mo
     fetch("facebook/vit-mae-base", "config.json")
     status, out, _ = run(capsys, "doctor")
     assert status == 0
-    assert f"vitgeom-nb    {vg.package_version()}" in out
+    assert f"vitgeom-nb    {vg.__version__}" in out
     assert out.count("SHA-256 as on the card") == 4
     assert out.count("export VITGEOM_DATA=") == sum(len(known.splits) for known in KNOWN.values())
     assert "tier          embedded" in out
@@ -114,6 +122,26 @@ def test_doctor_finds_everything_in_order(capsys: pytest.CaptureFixture[str], mo
     assert "vitmae" not in missing
     assert "googlenet" in missing
     assert "1 of 12 networks fetched" in out
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({}, "OMP_WAIT_POLICY is not set: they spin"),
+        ({"OMP_WAIT_POLICY": "active"}, "OMP_WAIT_POLICY=active"),
+        ({"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}, "OMP_WAIT_POLICY=passive, GOMP_SPINCOUNT=0"),
+    ],
+)
+def test_doctor_says_how_threads_wait_and_how_to_have_them_sleep(
+    environment: dict[str, str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch, hub: StandInHub
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    _, out, _ = run(capsys, "doctor")  # torch is loaded here, so the command sets nothing any more
+    assert f"waiting       {words}; " in out
+    assert "%env OMP_WAIT_POLICY=passive" in out
 
 
 def test_doctor_without_a_hub_says_what_is_wrong(capsys: pytest.CaptureFixture[str], hub: StandInHub) -> None:
@@ -170,3 +198,99 @@ def test_help_and_unknown_commands_leave_by_argparse(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as failed:
         command.main(["dance"])
     assert failed.value.code == 2
+
+
+SLEEPING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
+
+
+def openmp(program: str, **environment: str) -> tuple[dict[str, str], str]:
+    """The variables of waiting threads that a fresh process has at its end, and what it says on stderr."""
+    rest = {name: value for name, value in os.environ.items() if name not in SLEEPING}
+    ending = f"; import json, os; print(json.dumps({{k: v for k, v in os.environ.items() if k in {list(SLEEPING)}}}))"
+    command = [sys.executable, "-c", f"from vitgeom_nb import settings, __main__ as command; {program}{ending}"]
+    done = subprocess.run(command, env=rest | environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+def test_a_command_asks_threads_to_sleep_while_they_wait() -> None:
+    assert openmp("command.main(['figures'])") == (SLEEPING, "")
+
+
+@pytest.mark.parametrize("chosen", [{"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "1000"}])
+def test_what_the_user_says_of_waiting_threads_stays(chosen: dict[str, str]) -> None:
+    assert openmp("assert not settings.sleeping_threads()", **chosen) == (chosen, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="torch brings GNU's OpenMP on Linux only")
+def test_openmp_is_asked_before_torch_loads_it() -> None:
+    _, said = openmp("assert settings.sleeping_threads(); import torch", OMP_DISPLAY_ENV="VERBOSE")
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in said
+    assert "GOMP_SPINCOUNT = '0'" in said
+
+
+def test_openmp_is_not_asked_once_torch_is_loaded(monkeypatch) -> None:
+    for name in SLEEPING:
+        monkeypatch.delenv(name, raising=False)
+    assert not settings.sleeping_threads()
+    assert not set(SLEEPING) & set(os.environ)
+
+
+def test_a_folder_that_is_a_file_is_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for out in ("file", "file/below"):
+        status, _, err = run(capsys, "figures", "--out", str(tmp_path / out))
+        assert status == 2
+        assert "cannot be a folder" in err
+        assert err.count("\n") == 1
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_half_figure(capsys, tmp_path: Path, monkeypatch, small) -> None:
+    def full(figure: Figure, path: Path, **options: object) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(vg, "load", lambda name, device=None: small)
+    monkeypatch.setattr(Figure, "savefig", full)
+    status, _, err = run(capsys, "figures", "direction-change", "--out", str(tmp_path))
+    assert status == 2
+    assert "cannot be written (No space left on device)" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_with_a_slash_becomes_a_file_in_the_folder(capsys, tmp_path: Path, monkeypatch, small) -> None:
+    other = vg.wrap(small.module, mean=[0.5] * 3, std=[0.2] * 3, size=16, logits=lambda m, x: m(x), name="timm/x.y")
+    monkeypatch.setattr(vg, "load", lambda name, device=None: other)
+    status, out, _ = run(capsys, "figures", "direction-change", "--model", "timm/x.y", "--out", str(tmp_path))
+    assert status == 0
+    assert out.strip() == str(tmp_path / "timm-x.y-direction-change.png")
+    assert (tmp_path / "timm-x.y-direction-change.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "words"),
+    [
+        (KeyboardInterrupt(), 130, "stopped; what was written before is whole."),
+        (RuntimeError("shapes\ndo not match"), 1, "an error that nobody foresaw, RuntimeError: shapes ("),
+    ],
+)
+def test_what_ends_a_command_is_one_line(capsys, monkeypatch, raised, status: int, words: str) -> None:
+    def ended(options: object) -> int:
+        raise raised
+
+    monkeypatch.setattr(command, "show_models", ended)
+    got, _, err = run(capsys, "models")
+    assert got == status
+    assert words in err
+    assert err.count("\n") == 1
+    if status == 1:
+        with pytest.raises(RuntimeError):
+            command.main(["--traceback", "models"])
+
+
+def test_a_closed_pipe_is_silent() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command_line = [sys.executable, "-m", "vitgeom_nb", "models"]
+    done = subprocess.run(command_line, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -8,9 +8,15 @@ import sys
 import tomllib
 from pathlib import Path
 
+import grimp
+import numpy as np
 import pytest
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from .book import ROOT
+import vitgeom_nb as vg
+
+from .chapters import ROOT
 
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 
@@ -43,11 +49,11 @@ def test_the_package_keeps_its_contracts() -> None:
 @pytest.mark.parametrize(
     ("module", "line", "broken"),
     [
-        ("errors", "from .models import load", "A module imports only what stands below it"),
-        ("jacobian", "from . import figures", "A module imports only what stands below it"),
-        ("calibration", "from .lipschitz import lldlc", "A module imports only what stands below it"),
-        ("jacobian", "import matplotlib.pyplot as plt", "Mathematics imports neither plotting nor widgets"),
-        ("models", "from .zoo.train import Recipe", "Nothing imports the recipe"),
+        ("errors", "from .networks.loading import load", "A room imports only from rooms below it"),
+        ("jacobians/rows", "from .. import figures", "A room imports only from rooms below it"),
+        ("calibration/reliability", "from ..equivalence.lipschitz import lldlc", "A room imports only from rooms"),
+        ("explore/page", "from ..recipes.train import Recipe", "A room imports only from rooms below it"),
+        ("jacobians/rows", "import matplotlib.pyplot as plt", "Mathematics imports neither plotting nor widgets"),
     ],
 )
 def test_a_wrong_import_breaks_a_contract(package: Path, module: str, line: str, broken: str) -> None:
@@ -63,3 +69,36 @@ def test_a_new_module_must_be_given_its_place(package: Path) -> None:
     result = lint(package)
     assert result.returncode == 1
     assert "homeless" in result.stdout
+
+
+def circles(imports: dict[str, set[str]]) -> list[set[str]]:
+    """Sets of two and more modules that import each other, directly or through others."""
+    modules = sorted(imports)
+    number = {module: i for i, module in enumerate(modules)}
+    pairs = [(number[a], number[b]) for a in modules for b in imports[a]]
+    graph = coo_array((np.ones(len(pairs)), tuple(zip(*pairs, strict=True))), shape=(len(modules),) * 2)
+    _, group = connected_components(graph, connection="strong")
+    found = [{m for m, g in zip(modules, group, strict=True) if g == k} for k in range(max(group) + 1)]
+    return [one for one in found if len(one) > 1]
+
+
+def imports_of(package: str) -> dict[str, set[str]]:
+    """Module -> modules of the package that it imports, on top or inside a function."""
+    graph = grimp.build_graph(package, cache_dir=None)
+    return {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+
+
+def test_no_two_modules_import_each_other() -> None:
+    assert circles(imports_of("vitgeom_nb")) == []
+
+
+def test_a_circle_is_found() -> None:
+    chain = {"a": {"b"}, "b": {"c"}, "c": set(), "d": {"a"}}
+    assert circles(chain) == []
+    assert circles(chain | {"c": {"a"}}) == [{"a", "b", "c"}]
+
+
+def test_no_room_or_module_hides_behind_a_public_name() -> None:
+    folder = Path(vg.__file__).parent
+    modules = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert modules & set(vg.__all__) == {"errors", "explore", "figures"}  # public as what they are

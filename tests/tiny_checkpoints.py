@@ -12,7 +12,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-from vitgeom_nb.catalogue import CATALOGUE
+from vitgeom_nb.networks.catalogue import CATALOGUE
 
 CLASSES = 7
 WORDS = ["<unk>", "<pad>", "<s>", "</s>", "a", "photo", "of", ".", "cat", "dog", "boat", "tree"]

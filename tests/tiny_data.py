@@ -16,9 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vitgeom_nb import hub
+from vitgeom_nb.core.images import to_bytes
 from vitgeom_nb.errors import HubError
-from vitgeom_nb.images import to_bytes
+from vitgeom_nb.hub import transfer as hub
 
 SIZE = 8
 WNIDS = ("n01440764", "n01443537", "n01484850", "n15075141")  # labels 0, 1, 2 and 999

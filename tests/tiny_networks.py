@@ -36,6 +36,6 @@ def pixels(count, seed=1):
 
 def crossing_images(model, count=3):
     x = pixels(40)
-    labels = vg.own_labels(model, x)
+    labels = model.labels(x)
     both = torch.tensor((vg.random_jump(model, x, labels, epsilon_max=1.0).outcome == "crossed").all("path").values)
     return x[both][:count], labels[both][:count]

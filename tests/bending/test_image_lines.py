@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import vitgeom_nb as vg
+from vitgeom_nb.bending.image_lines import Lines, embeddings_along, turning_angle
 from vitgeom_nb.errors import ArgumentError
-from vitgeom_nb.lines import Lines, embeddings_along, turning_angle
 
 
 def wrapped(net, **options):
@@ -40,12 +40,12 @@ def test_a_zero_vector_has_no_angle():
 
 
 def test_lines_are_shared_seeded_and_of_rms_one(linear):
-    lines = Lines.make(linear, torch.rand(3, 3, 4, 4), 5, seed=1)
+    lines = Lines.make(linear, torch.rand(3, 3, 4, 4), 5, None, seed=1)
     assert lines.shape == (3, 5)
     torch.testing.assert_close(lines.directions.flatten(2).square().mean(2), torch.ones(1, 5, dtype=torch.float64))
-    again = Lines.make(linear, torch.rand(2, 3, 4, 4), 5, seed=1)
+    again = Lines.make(linear, torch.rand(2, 3, 4, 4), 5, None, seed=1)
     assert torch.equal(lines.directions, again.directions)
-    assert not torch.equal(lines.directions, Lines.make(linear, torch.rand(1, 3, 4, 4), 5, seed=2).directions)
+    assert not torch.equal(lines.directions, Lines.make(linear, torch.rand(1, 3, 4, 4), 5, None, seed=2).directions)
     start, along = lines.start(torch.tensor([2]), torch.tensor([4]))
     assert torch.equal(start[0], lines.pixels[2])
     assert torch.equal(along[0], lines.directions[0, 4])
@@ -53,7 +53,7 @@ def test_lines_are_shared_seeded_and_of_rms_one(linear):
 
 def test_directions_of_each_image_are_its_own(linear):
     given = torch.arange(1.0, 2 * 2 * 48 + 1).view(2, 2, 3, 4, 4)
-    lines = Lines.make(linear, torch.rand(2, 3, 4, 4), given, seed=0)
+    lines = Lines.make(linear, torch.rand(2, 3, 4, 4), 1, given, seed=0)
     image, direction = lines.each()
     assert list(zip(image.tolist(), direction.tolist(), strict=True)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
     expected = given.double() / given.double().flatten(2).square().mean(2).sqrt().view(2, 2, 1, 1, 1)
@@ -61,7 +61,7 @@ def test_directions_of_each_image_are_its_own(linear):
 
 
 def test_embeddings_along_a_line_of_a_linear_map(linear):
-    lines = Lines.make(linear, torch.rand(2, 3, 4, 4), 1, seed=0)
+    lines = Lines.make(linear, torch.rand(2, 3, 4, 4), 1, None, seed=0)
     start, along = lines.start(*lines.each())
     distances = torch.tensor([0.0, 0.1, 0.3], dtype=torch.float64)
     weight, bias = linear.module[1].weight, linear.module[1].bias
@@ -82,14 +82,16 @@ def test_another_precision_is_a_copy_and_the_same_one_is_not(linear):
 @pytest.mark.parametrize(
     ("directions", "message"),
     [
-        (0, "at least one"),
-        (torch.zeros(1, 1, 3, 4, 4), "not zero"),
-        (torch.full((1, 1, 3, 4, 4), math.nan), "finite"),
-        (torch.ones(1, 0, 3, 4, 4), "at least one"),
-        (torch.ones(3, 1, 3, 4, 4), "shape"),
-        (torch.ones(2, 3, 4, 4), "shape"),
+        ((0, None), "at least one"),
+        ((torch.ones(1, 1, 3, 4, 4), None), "along= takes your own"),
+        ((1, [1.0]), "takes a tensor"),
+        ((1, torch.zeros(1, 1, 3, 4, 4)), "not zero"),
+        ((1, torch.full((1, 1, 3, 4, 4), math.nan)), "finite"),
+        ((1, torch.ones(1, 0, 3, 4, 4)), "at least one"),
+        ((1, torch.ones(3, 1, 3, 4, 4)), "shape"),
+        ((1, torch.ones(2, 3, 4, 4)), "shape"),
     ],
 )
 def test_unusable_directions_are_one_clear_sentence(linear, directions, message):
     with pytest.raises(ArgumentError, match=message):
-        Lines.make(linear, torch.rand(2, 3, 4, 4), directions, seed=0)
+        Lines.make(linear, torch.rand(2, 3, 4, 4), *directions, seed=0)

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 import vitgeom_nb as vg
+from vitgeom_nb.bending.image_lines import Lines
+from vitgeom_nb.bending.image_plane import outline
 from vitgeom_nb.errors import ArgumentError, ImageError
-from vitgeom_nb.trajectory import outline
 
 GREY = torch.full((1, 3, 4, 4), 0.5)
 
@@ -46,11 +47,11 @@ def test_outlines_are_circles_and_grids():
 def test_a_linear_network_is_flat_and_its_projection_keeps_distances(shape):
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))
-    moved = vg.trajectory(wrapped(net), GREY, shape, epsilon=0.1, curves=2, points=9, seed=3)
+    moved = vg.trajectory(wrapped(net), GREY, shape=shape, epsilon=0.1, curves=2, points=9, seed=3)
     assert float(moved["nonlinear"]) < 1e-20
     assert float(moved["explained"].sum()) == pytest.approx(1)
     # the same plane by NumPy: distances in the picture are distances between embeddings
-    axes = vg.lines.Lines.make(wrapped(net), GREY, 2, seed=3).directions[0].flatten(1).numpy()
+    axes = Lines.make(wrapped(net), GREY, 2, None, seed=3).directions[0].flatten(1).numpy()
     axes[1] -= axes[1] @ axes[0] / (axes[0] @ axes[0]) * axes[0]
     axes[1] *= np.sqrt(48) / np.linalg.norm(axes[1])
     plane = np.stack([moved["a"], moved["b"]], -1).reshape(-1, 2)
@@ -64,7 +65,7 @@ def test_a_linear_network_is_flat_and_its_projection_keeps_distances(shape):
 @pytest.mark.parametrize("shape", ["circle", "square"])
 def test_what_is_not_affine_is_what_numpy_finds(shape):
     model = wrapped(Bowl(height=3.0))
-    moved = vg.trajectory(model, GREY, shape, epsilon=0.05, directions=first_two_pixels())
+    moved = vg.trajectory(model, GREY, shape=shape, epsilon=0.05, along=first_two_pixels())
     p, q = (np.sqrt(48) * moved[name].values.ravel() for name in "ab")
     bowl = 3 * p**2
     total = p.var() + q.var() + bowl.var()
@@ -79,7 +80,7 @@ def test_what_is_not_affine_is_what_numpy_finds(shape):
 def test_axes_are_made_orthogonal_and_of_rms_one():
     model = wrapped(torch.nn.Flatten())
     skew = torch.stack([2 * first_two_pixels()[0], first_two_pixels().sum(0)])
-    moved = vg.trajectory(model, GREY, "square", epsilon=0.05, curves=2, directions=skew)
+    moved = vg.trajectory(model, GREY, shape="square", epsilon=0.05, curves=2, along=skew)
     feature = moved["feature"].values
     np.testing.assert_allclose(
         np.abs(feature), np.sqrt(48) * np.abs(np.stack([moved["a"], moved["b"]], -1)), atol=1e-12
@@ -96,7 +97,7 @@ def test_signs_follow_the_plane():
 
 
 def test_file_and_constant_network(tmp_path):
-    moved = vg.trajectory(wrapped(Bowl(1.0)), GREY, directions=first_two_pixels())
+    moved = vg.trajectory(wrapped(Bowl(1.0)), GREY, along=first_two_pixels())
     assert vg.open_measurement(vg.save_measurement(moved, tmp_path / "t.nc")).identical(moved)
     torch.manual_seed(0)
     constant = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))
@@ -107,7 +108,7 @@ def test_file_and_constant_network(tmp_path):
 def test_bad_input_is_one_clear_sentence():
     model = wrapped(Bowl(1.0))
     with pytest.raises(ArgumentError, match="circle or square"):
-        vg.trajectory(model, GREY, "triangle")
+        vg.trajectory(model, GREY, shape="triangle")
     with pytest.raises(ArgumentError, match="positive"):
         vg.trajectory(model, GREY, epsilon=-1)
     with pytest.raises(ArgumentError, match="at least 1 and 3"):
@@ -115,11 +116,11 @@ def test_bad_input_is_one_clear_sentence():
     with pytest.raises(ImageError, match="one image"):
         vg.trajectory(model, GREY.repeat(2, 1, 1, 1))
     with pytest.raises(ArgumentError, match="two directions"):
-        vg.trajectory(model, GREY, directions=torch.ones(1, 3, 4, 4))
+        vg.trajectory(model, GREY, along=torch.ones(1, 3, 4, 4))
     with pytest.raises(ArgumentError, match="parallel"):
-        vg.trajectory(model, GREY, directions=torch.ones(2, 3, 4, 4))
+        vg.trajectory(model, GREY, along=torch.ones(2, 3, 4, 4))
     with pytest.raises(ArgumentError, match="shape"):
-        vg.trajectory(model, GREY, directions=torch.ones(3, 4))
+        vg.trajectory(model, GREY, along=torch.ones(3, 4))
 
 
 def test_a_line_is_a_path_with_known_turns_and_projections():

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 import vitgeom_nb as vg
-from vitgeom_nb.additivity import KINDS, kind_of
+from vitgeom_nb.bending.image_lines import turning_angle
+from vitgeom_nb.bending.layer_bending import KINDS, kind_of
 from vitgeom_nb.errors import ArgumentError, ModelError
 
 
@@ -79,7 +80,7 @@ def test_affine_components_are_additive_and_straight(layer, kind, images):
 def test_attention_without_softmax_has_the_residual_of_its_formula(images, change):
     attention = BilinearAttention()
     direction, p = change
-    parts = vg.additivity(wrapped(Tokens(), attention), images, step=0.01, directions=direction)
+    parts = vg.additivity(wrapped(Tokens(), attention), images, step=0.01, along=direction)
     x, p = images.double().flatten(2).transpose(1, 2), p.flatten(2).transpose(1, 2)
     weight = attention.query.weight.double().T @ attention.key.weight.double()
     residual = x @ weight @ p.transpose(1, 2) + p @ weight @ x.transpose(1, 2)
@@ -90,7 +91,7 @@ def test_attention_without_softmax_has_the_residual_of_its_formula(images, chang
     np.testing.assert_allclose(of_attention["residual"].squeeze(), expected.detach(), rtol=1e-5)
     assert float(parts["residual"].isel(layer=(parts["kind"] == "linear").values).max()) < 1e-10
     # second difference of a quadratic: 2 P W P^T, exactly
-    bend = vg.lines.turning_angle(moved.flatten(1), (moved - 2 * p @ weight @ p.transpose(1, 2)).flatten(1))
+    bend = turning_angle(moved.flatten(1), (moved - 2 * p @ weight @ p.transpose(1, 2)).flatten(1))
     np.testing.assert_allclose(of_attention["bend"].squeeze(), bend.detach(), rtol=1e-4)
 
 
@@ -99,13 +100,13 @@ def test_relu_by_hand(inplace, images, change):
     direction, p = change
     model = wrapped(nn.BatchNorm2d(3, affine=False), nn.ReLU(inplace=inplace))
     model.module[0].running_mean += 0.5  # half the inputs of the ReLU are negative
-    parts = vg.additivity(model, images, step=0.01, directions=direction)
+    parts = vg.additivity(model, images, step=0.01, along=direction)
     scale = (1 + 1e-5) ** -0.5
     x, p = (images.double() - 0.5) * scale, p * scale
     moved = torch.relu(x + p) - torch.relu(x)
     expected = (moved - torch.relu(p)).flatten(1).norm(dim=1) / moved.flatten(1).norm(dim=1)
     np.testing.assert_allclose(parts["residual"].sel(layer="1").squeeze(), expected, rtol=1e-5)
-    bend = vg.lines.turning_angle(moved.flatten(1), (torch.relu(x) - torch.relu(x - p)).flatten(1))
+    bend = turning_angle(moved.flatten(1), (torch.relu(x) - torch.relu(x - p)).flatten(1))
     np.testing.assert_allclose(parts["bend"].sel(layer="1").squeeze(), bend, rtol=1e-4, atol=1e-7)
 
 

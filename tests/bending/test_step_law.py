@@ -5,6 +5,8 @@ import pytest
 import torch
 
 import vitgeom_nb as vg
+from vitgeom_nb.bending.image_lines import Lines
+from vitgeom_nb.bending.tables import step_law_summary
 from vitgeom_nb.errors import ArgumentError
 
 
@@ -48,7 +50,7 @@ def images():
 def test_a_smooth_path_turns_by_an_angle_that_grows_like_the_step(images):
     model = wrapped(Circle())
     law = vg.step_law(model, images, directions=4, resamples=50)
-    directions = vg.lines.Lines.make(model, images, 4, seed=0).directions.flatten(2)[0].double()
+    directions = Lines.make(model, images, 4, None, seed=0).directions.flatten(2)[0].double()
     expected = (directions @ model.module.w.double()).abs().numpy()[:, None] * law["step_size"].values
     np.testing.assert_allclose(law["angle"], np.broadcast_to(expected, (6, 4, 11)), rtol=1e-5, atol=2e-9)
     assert bool(law["fitted"].all())
@@ -57,7 +59,7 @@ def test_a_smooth_path_turns_by_an_angle_that_grows_like_the_step(images):
 
 
 def test_a_path_of_kinks_turns_by_an_angle_that_grows_like_the_root_of_the_step(images):
-    law = vg.step_law(wrapped(Kinks()), images, steps=np.geomspace(1e-4, 1e-1, 7), directions=8, resamples=200)
+    law = vg.step_law(wrapped(Kinks()), images, lengths=np.geomspace(1e-4, 1e-1, 7), directions=8, resamples=200)
     rms = law.sel(statistic="rms")
     assert float(rms["exponent"]) == pytest.approx(0.5, abs=0.05)
     assert float(rms["exponent_low"]) < float(rms["exponent"]) < float(rms["exponent_high"])
@@ -93,16 +95,31 @@ def test_a_linear_network_has_no_exponent(images):
     law = vg.step_law(wrapped(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5))), images, resamples=10)
     assert not bool(law["fitted"].any())
     assert bool(law["exponent"].isnull().all())
+    assert {str(words) for words in law["reason"].values} == {
+        "of 11 steps 0 turn by 30 degrees or more and 11 no more clearly than rounding does; a fit needs three others"
+    }
+    assert step_law_summary([law])["exponent"].item() == str(law["reason"].values[1])
+
+
+def test_steps_that_all_turn_too_far_are_the_reason(images):
+    law = vg.step_law(wrapped(Circle()), images, lengths=(1.5, 2.0, 2.5), directions=10, resamples=10)
+    assert "of 3 steps 3 turn by 30 degrees or more and 0 no more" in str(law["reason"].sel(statistic="rms").values)
+    short = vg.step_law(wrapped(Kinks()), images, directions=2, resamples=10)
+    assert str(short["reason"].sel(statistic="rms").values) == ""
 
 
 def test_seed_and_file(images, tmp_path):
     model = wrapped(Kinks())
-    a, b = (vg.step_law(model, images[:3], directions=2, resamples=20, seed=s) for s in (0, 0))
+    a, b = (vg.step_law(model, images, directions=2, resamples=20, seed=s) for s in (0, 0))
+    assert np.isfinite(a["exponent_low"].sel(statistic="rms"))
     np.testing.assert_array_equal(a["exponent_low"], b["exponent_low"])
+    few = vg.step_law(model, images[:5], directions=2, resamples=20)
+    assert np.isfinite(few["exponent"].sel(statistic="rms"))
+    assert bool(few["exponent_low"].isnull().all() & few["exponent_high"].isnull().all())
     assert vg.open_measurement(vg.save_measurement(a, tmp_path / "law.nc")).identical(a)
 
 
 @pytest.mark.parametrize("steps", [[1e-3, 1e-2], [1e-2, 1e-3, 1e-4], [0, 1e-3, 1e-2], [1e-3, 1e-2, math.inf]])
 def test_unusable_steps_are_one_clear_sentence(images, steps):
-    with pytest.raises(ArgumentError, match="increasing order"):
-        vg.step_law(wrapped(Circle()), images, steps=steps)
+    with pytest.raises(ArgumentError, match=r"increasing order|finite"):
+        vg.step_law(wrapped(Circle()), images, lengths=steps)

@@ -9,7 +9,7 @@ import pytest
 
 import vitgeom_nb as vg
 
-from .book import ROOT
+from ..chapters import ROOT
 
 PUBLIC = [name for name in vg.__all__ if not inspect.ismodule(getattr(vg, name))]
 

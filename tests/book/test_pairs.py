@@ -9,7 +9,7 @@ import nbformat
 import pytest
 import yaml
 
-from .book import ROOT, chapters
+from ..chapters import ROOT, chapters
 
 VISIBLE_LINES, ALL_LINES = 80, 120  # cells that only word a sentence or a table are hidden
 

@@ -4,10 +4,10 @@ import torch
 from scipy.interpolate import RegularGridInterpolator
 
 import vitgeom_nb as vg
+from vitgeom_nb.boundary.feature_plane import Plane, classifier_head
 from vitgeom_nb.errors import ArgumentError, ModelError
-from vitgeom_nb.paths import Plane, classifier_head
 
-from .tiny_networks import N, crossing_images, random_network, wrapped
+from ..tiny_networks import N, crossing_images, random_network, wrapped
 
 
 def test_the_plane_holds_its_three_points_and_projects_the_rest():

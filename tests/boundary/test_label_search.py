@@ -9,10 +9,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import vitgeom_nb as vg
-from vitgeom_nb.boundary import depart
-from vitgeom_nb.crossing import Search, travel
+from vitgeom_nb.boundary.fgsm import depart
+from vitgeom_nb.boundary.label_search import Search, travel
 
-from .tiny_networks import N, linear, pixels, random_network, wrapped
+from ..tiny_networks import N, linear, pixels, random_network, wrapped
 
 TO_HOST = {"cpu", "tolist", "item", "numpy", "__bool__", "__float__", "__int__", "__index__"}
 
@@ -56,7 +56,7 @@ def reads_and_copies(model, x, labels, search):
 
 def test_the_device_is_waited_for_once_a_round_and_never_in_the_bisection():
     model, x = random_network(), pixels(30)
-    labels = vg.own_labels(model, x)
+    labels = model.labels(x)
     coarse, fine = (Search.make(1.0, 50, tolerance, False, 1000) for tolerance in (1.0 / 50 / 2, 1.0 / 50 / 2**20))
     assert (coarse.halvings, fine.halvings) == (1, 20)
     reads, copies, passes, way = reads_and_copies(model, x, labels, coarse)
@@ -78,7 +78,7 @@ def test_the_march_looks_ahead_where_few_images_are_left_and_wastes_little():
     assert passes < 40
     # full batches look one step ahead: nothing is wasted
     network, x = random_network(), pixels(40)
-    labels = vg.own_labels(network, x)
+    labels = network.labels(x)
     for batch in (1, 40, 1000):
         search = Search.make(1.0, 200, 1e-3, False, batch)
         way = travel(network, depart(network, x, labels, batch), labels, search, "travel")
@@ -92,7 +92,7 @@ def test_the_march_looks_ahead_where_few_images_are_left_and_wastes_little():
 
 def test_a_batch_that_does_not_fit_is_halved_once_and_nothing_is_lost():
     network, x = random_network(), pixels(30)
-    labels, tried = vg.own_labels(network, x), []
+    labels, tried = network.labels(x), []
 
     def picky(module, x):
         tried.append(len(x))
@@ -101,7 +101,8 @@ def test_a_batch_that_does_not_fit_is_halved_once_and_nothing_is_lost():
         return module(x)
 
     model = wrapped(network.module, logits=picky)
-    way, plain = (vg.travel_distance(m, x, labels, epsilon_max=0.5, batch=30) for m in (model, network))
+    model.batch_size = network.batch_size = 30
+    way, plain = (vg.travel_distance(m, x, labels, epsilon_max=0.5) for m in (model, network))
     assert [size for size in tried if size > 8] == [30, 30, 15]  # with its gradient, then twice until it fits
     for key in ("epsilon", "outcome", "label_reached"):
         np.testing.assert_array_equal(way[key], plain[key])
@@ -137,7 +138,7 @@ def dense_scan(model, x, labels, step, end):
 def test_equals_a_dense_scan_on_every_image_in_a_fifth_of_its_evaluations(name):
     model, tolerance, end = vg.load(name), 2.5e-5, 0.1
     x = model.pixels(vg.samples("imagenet", 20, size=model.size))
-    labels = vg.own_labels(model, x)
+    labels = model.labels(x)
     way = vg.travel_distance(model, x, labels, epsilon_max=end, tolerance=tolerance)
     dense, taken = dense_scan(model, x, labels, tolerance, end)
     assert (way.outcome == "crossed").all()

@@ -7,10 +7,9 @@ import torch
 from scipy.stats import spearmanr
 
 import vitgeom_nb as vg
-from vitgeom_nb.correlation import rank_correlation
 from vitgeom_nb.errors import ArgumentError, ImageError, LabelError, ModelError
 
-from .tiny_networks import N, linear, pixels, random_network, wrapped
+from ..tiny_networks import N, linear, pixels, random_network, wrapped
 
 with warnings.catch_warnings():  # foolbox imports what SciPy deprecates
     warnings.simplefilter("ignore")
@@ -22,7 +21,7 @@ def test_two_linear_classes_in_closed_form():
     own = torch.Generator().manual_seed(0)
     weights = torch.randn(2, N, generator=own)
     model, x = linear(weights), pixels(50)
-    labels = vg.own_labels(model, x)
+    labels = model.labels(x)
     w = weights[0].double() - weights[1].double()
     margin = (x.flatten(1) @ w).abs()
     way = vg.travel_distance(model, x, labels, epsilon_max=2.0, grid=100, tolerance=1e-9)
@@ -41,7 +40,7 @@ def test_several_linear_classes_in_closed_form():
     own = torch.Generator().manual_seed(3)
     weights = torch.randn(6, N, generator=own)
     model, x = linear(weights), pixels(40)
-    labels = vg.own_labels(model, x)
+    labels = model.labels(x)
     w, flat = weights.double(), x.flatten(1)
     z = flat @ w.T
     y = torch.nn.functional.one_hot(labels, 6).double()
@@ -74,7 +73,7 @@ def test_gradient_is_that_of_cross_entropy_and_survives_saturation():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_equals_the_fast_gradient_attack_of_foolbox(dtype):
     model, x = random_network(dtype=dtype), pixels(30).to(dtype)
-    labels = vg.own_labels(model, x)
+    labels = model.labels(x)
     theirs = foolbox.PyTorchModel(model.module, bounds=(0, 1))
     attack = foolbox.attacks.LinfFastGradientAttack()
     for epsilon in (0.007, 0.05):
@@ -105,7 +104,7 @@ def test_bisection_equals_a_dense_scan_on_every_image():
 
 def test_the_label_is_wrong_at_epsilon_and_right_just_before():
     model, x = random_network(), pixels(40)
-    labels = vg.own_labels(model, x)
+    labels = model.labels(x)
     way = vg.travel_distance(model, x, labels, epsilon_max=1.0, tolerance=1e-6)
     crossed = torch.tensor(way.outcome.values == "crossed")
     x, y, d = x[crossed], labels[crossed], vg.fgsm_direction(model, x, labels)[crossed]
@@ -165,15 +164,15 @@ def test_clamping_keeps_pixels_in_range_and_can_block_the_way():
     x, y = torch.full((1, 3, 2, 2), 0.02), torch.tensor([0])
     free, kept = (vg.travel_distance(model, x, y, clamp=c, pictures=True) for c in (False, True))
     assert float(free.epsilon[0]) == pytest.approx(0.07, abs=2e-4)
-    assert float(free.picture.sel(stage="moved").min()) < 0
+    assert float(free.moved.min()) < 0
     assert kept.outcome[0] == "never wrong"
-    assert float(kept.picture.min()) >= 0
+    assert float(kept.moved.min()) >= 0
 
 
 def test_epsilon_is_the_rms_of_the_change_and_pictures_show_it():
     model, x = random_network(), pixels(10)
-    way = vg.travel_distance(model, x, vg.own_labels(model, x), epsilon_max=2.0, pictures=True)
-    change = (way.picture.sel(stage="moved") - way.picture.sel(stage="image")).values.reshape(10, -1)
+    way = vg.travel_distance(model, x, model.labels(x), epsilon_max=2.0, pictures=True)
+    change = (way.moved - way.pixels).values.reshape(10, -1)
     rms = np.sqrt((change.astype(np.float64) ** 2).mean(1))
     np.testing.assert_allclose(rms, np.nan_to_num(way.epsilon), atol=1e-6)
 
@@ -183,14 +182,15 @@ def test_order_and_size_of_batches_change_nothing():
     labels = torch.arange(23) % 5
     plain = vg.travel_distance(model, x, labels, epsilon_max=0.5)
     order = torch.randperm(23, generator=torch.Generator().manual_seed(0))
-    other = vg.travel_distance(model, x[order], labels[order], epsilon_max=0.5, batch=4)
+    model.batch_size = 4
+    other = vg.travel_distance(model, x[order], labels[order], epsilon_max=0.5)
     for key in ("epsilon", "outcome", "label_reached"):
         np.testing.assert_array_equal(other[key].values, plain[key].values[order])
 
 
 def test_labels_may_come_with_the_images_and_never_from_nowhere(tmp_path):
     model, x = random_network(), pixels(6)
-    labels = vg.own_labels(model, x)
+    labels = model.labels(x)
     assert labels.tolist() == model.logits(x).argmax(1).tolist()
     images = vg.Images(x, list("abcdef"), "made up", "none", labels=labels)
     with_images = vg.travel_distance(model, images, epsilon_max=1.0)
@@ -201,26 +201,6 @@ def test_labels_may_come_with_the_images_and_never_from_nowhere(tmp_path):
     for function in (vg.travel_distance, vg.fgsm_direction, vg.random_jump, vg.path_plane):
         with pytest.raises(LabelError, match="no labels"):
             function(model, x)
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_rank_correlation_against_scipy(seed):
-    own = np.random.default_rng(seed)
-    a = own.integers(0, 6, 80).astype(float)
-    b = a + own.normal(size=80) * 3
-    rho, low, high = rank_correlation(a, b)
-    assert rho == pytest.approx(spearmanr(a, b).statistic, abs=1e-12)
-    assert low < rho < high
-    assert rank_correlation(a, b) == (rho, low, high)
-    b[3] = math.nan
-    assert rank_correlation(a, b)[0] == pytest.approx(spearmanr(np.delete(a, 3), np.delete(b, 3)).statistic, abs=1e-12)
-    assert all(map(math.isnan, rank_correlation([1.0, 2.0], [1.0, 2.0])))
-    rho, *ends = rank_correlation([1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 1.0, 3.0, 4.0, 5.0])
-    assert rho == pytest.approx(0.9)
-    assert all(map(math.isnan, ends))  # five pairs determine no interval
-    assert math.isnan(rank_correlation([1.0, 1.0, 1.0], [1.0, 2.0, 3.0])[0])
-    with pytest.raises(ArgumentError, match="one length"):
-        rank_correlation([1.0], [1.0, 2.0])
 
 
 def test_the_correlation_ranks_never_wrong_beyond_and_leaves_already_wrong_out():
@@ -263,10 +243,53 @@ def test_bad_images_labels_and_sizes():
         vg.travel_distance(model, 2 * x, y)
     with pytest.raises(ModelError, match="no classifier head"):
         vg.travel_distance(wrapped(torch.nn.Flatten(), logits=None), x, y)
-    for options in ({"size": 0.0}, {"early_step": 0.0}):
+    for options in ({"jump": 0.0}, {"early_step": 0.0}):
         with pytest.raises(ArgumentError, match="positive"):
             vg.random_jump(model, x, y, **options)
     with pytest.raises(ArgumentError, match="early_steps"):
         vg.random_jump(model, x, y, early_steps=1)
     with pytest.raises(ArgumentError, match="path_plane"):
         vg.path_plane(model, x, y, resolution=1)
+
+
+def test_directions_of_ones_own_on_a_linear_classifier():
+    weights = torch.randn(2, N, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    model, x = linear(weights, torch.zeros(2).double()), pixels(6)
+    labels = model.logits(x).argmax(1)
+    along = torch.randn(6, 3, 2, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    unit = along / along.square().mean((1, 2, 3), keepdim=True).sqrt()
+    margin = model.logits(x).diff(dim=1)[:, 0]
+    slope = (unit.flatten(1) @ weights.T).diff(dim=1)[:, 0]
+    expected = torch.where(margin * slope < 0, (margin / slope).abs(), torch.nan)
+    way = vg.travel_distance(model, x, labels, along=7 * along, epsilon_max=5.0, tolerance=1e-6)
+    np.testing.assert_allclose(way.epsilon, expected.where(expected < 5, torch.nan), atol=2e-6)
+    assert set(way.outcome.values) == {"crossed", "never wrong"}
+    shared = vg.travel_distance(model, x, labels, along=along[:1], epsilon_max=5.0, tolerance=1e-6)
+    alone = vg.travel_distance(model, x[:1], labels[:1], along=along[:1], epsilon_max=5.0, tolerance=1e-6)
+    np.testing.assert_array_equal(shared.epsilon[:1], alone.epsilon)
+
+
+def test_the_sign_of_the_gradient_is_the_direction_unless_told():
+    model, x = random_network(), pixels(5)
+    labels = torch.arange(5)
+    given = vg.travel_distance(model, x, labels, along=vg.fgsm_direction(model, x, labels), epsilon_max=0.5)
+    np.testing.assert_allclose(given.epsilon, vg.travel_distance(model, x, labels, epsilon_max=0.5).epsilon)
+
+
+@pytest.mark.parametrize("along", [torch.ones(3, 3, 2, 2), torch.ones(3, 2, 2), "up", torch.zeros(2, 3, 2, 2), 1])
+def test_unusable_directions_of_ones_own(along):
+    with pytest.raises(ArgumentError, match="along"):
+        vg.travel_distance(random_network(), pixels(2), torch.tensor([0, 1]), along=along)
+
+
+def test_epsilon_is_the_largest_change_and_rms_says_how_much_of_the_image_it_is():
+    """A network blind to two of three pixels: their gradients are exactly zero."""
+    weights = torch.zeros(2, N)
+    weights[0, ::3], weights[1, ::3] = 1.0, -1.0
+    model, x = linear(weights), pixels(5)
+    way = vg.travel_distance(model, x, model.labels(x), epsilon_max=2.0, tolerance=1e-9, pictures=True)
+    change = (way.moved - way.pixels).values.reshape(5, -1)
+    np.testing.assert_allclose(np.abs(change).max(1), way.epsilon, atol=1e-6)
+    np.testing.assert_allclose(way.rms, np.sqrt((change**2).mean(1)), atol=1e-7)
+    np.testing.assert_allclose(way.rms, way.epsilon / np.sqrt(3), atol=1e-7)
+    np.testing.assert_allclose(way.psnr, -20 * np.log10(way.rms), atol=1e-4)

@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 
 import vitgeom_nb as vg
-from vitgeom_nb.catalogue import CATALOGUE
 from vitgeom_nb.errors import LabelError, ModelError
+from vitgeom_nb.networks.catalogue import CATALOGUE
 
-from .stand_in_hub import StandInHub
-from .tiny_checkpoints import timm_checkpoint
-from .tiny_data import WNIDS, encoded, put
-from .tiny_networks import random_network
+from ..stand_in_hub import StandInHub
+from ..tiny_checkpoints import timm_checkpoint
+from ..tiny_data import WNIDS, encoded, put
+from ..tiny_networks import random_network
 
 
 def folder_of_classes(root, per_class=3, damaged=()):
@@ -35,7 +35,8 @@ def folder_of_classes(root, per_class=3, damaged=()):
 def test_predictions_are_the_logits_in_order(tmp_path):
     model = random_network()
     images = vg.labelled(folder_of_classes(tmp_path / "all"), size=2)
-    found = vg.predict(model, images, batch=4)
+    model.batch_size = 4
+    found = vg.predict(model, images)
     with torch.no_grad():
         expected = model.logits(model.pixels(images))
     torch.testing.assert_close(found.logits, expected, rtol=0, atol=1e-12)
@@ -48,7 +49,8 @@ def test_damaged_images_are_counted_into_the_measurement(tmp_path):
     model = random_network()
     whole = vg.labelled(folder_of_classes(tmp_path / "whole"), size=2)
     hurt = vg.labelled(folder_of_classes(tmp_path / "hurt", damaged=[(0, 1), (3, 2)]), size=2)
-    found = vg.predict(model, hurt, batch=4)
+    model.batch_size = 4
+    found = vg.predict(model, hurt)
     kept = [i for i in range(15) if i not in (1, 11)]
     assert found.skipped == 2
     assert torch.equal(found.labels, whole.labels[kept])

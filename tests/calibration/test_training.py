@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import vitgeom_nb as vg
-from vitgeom_nb import training
+from vitgeom_nb.calibration import training
 from vitgeom_nb.errors import ModelError
 
 CARD = {
@@ -37,8 +37,8 @@ def test_history_is_what_the_card_says_in_order_and_in_rad(recorded, tmp_path):
     history = recorded(CARD)
     assert history["epoch"].values.tolist() == [0, 4]
     np.testing.assert_allclose(history["direction_change"], [math.pi / 2, math.pi / 10])
-    np.testing.assert_allclose(history["direction_change_high"], [math.pi, math.pi / 5])
-    np.testing.assert_allclose(history["direction_change_low"], [math.nan, math.pi / 20])
+    np.testing.assert_allclose(history["direction_change_upper_quartile"], [math.pi, math.pi / 5])
+    np.testing.assert_allclose(history["direction_change_lower_quartile"], [math.nan, math.pi / 20])
     # Wilson's interval of 50 in 100, from his formula on paper
     assert float(history["top1_low"][1]) == pytest.approx(0.40383, abs=1e-5)
     assert float(history["top1_high"][1]) == pytest.approx(0.59617, abs=1e-5)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import numpy as np
@@ -5,8 +6,10 @@ import pytest
 import torch
 import xarray as xr
 
+import vitgeom_nb as vg
+from vitgeom_nb.core.images import Images
+from vitgeom_nb.core.measurement import Stopwatch, Variable, measurement, open_measurement, parameters, save_measurement
 from vitgeom_nb.errors import DataError
-from vitgeom_nb.measurement import Stopwatch, Variable, measurement, open_measurement, save_measurement
 
 
 def example(model=None):
@@ -20,7 +23,7 @@ def example(model=None):
         },
         coords={
             "image": ["chelsea", "coffee"],
-            "radius": Variable(("step",), [0.1, 0.2, 0.3], "pixel range", "radius"),
+            "radius": Variable(("step",), [0.1, 0.2, 0.3], "pixel", "radius"),
         },
         model=model,
         seed=3,
@@ -34,7 +37,7 @@ def test_values_units_and_names_are_kept():
     assert ds["angle"].dims == ("image", "step")
     np.testing.assert_array_equal(ds["angle"], [[0, 1, 2], [3, 4, 5]])
     assert ds["angle"].attrs == {"units": "rad", "long_name": "direction change"}
-    assert ds["radius"].attrs["units"] == "pixel range"
+    assert ds["radius"].attrs["units"] == "pixel"
     assert all({"units", "long_name"} <= set(v.attrs) for v in ds.variables.values())
 
 
@@ -44,8 +47,48 @@ def test_provenance_tells_what_made_it(affine):
     assert attrs["weights"] == affine.digest
     assert len(attrs["weights"]) == 64
     assert (attrs["dtype"], attrs["device"], attrs["seed"], attrs["seconds"]) == ("float64", "cpu", 3, 1.235)
-    assert json.loads(attrs["parameters"]) == {"radii": [0.1, 0.2]}
     assert attrs["package"].startswith("vitgeom-nb ")
+
+
+def test_a_measurement_says_what_made_it_and_of_which_images(affine):
+    images = Images(torch.rand(2, 3, 4, 4, dtype=torch.float64), ["a", "\udcff"], "ours", "free")
+    found = vg.direction_change(affine, images, directions=2, steps=3)
+    assert found.attrs["function"] == "direction_change"
+    assert json.loads(found.attrs["preprocessing"]) == {"mean": [0.0] * 3, "std": [1.0] * 3, "size": [4, 4]}
+    inputs = json.loads(found.attrs["inputs"])
+    assert inputs["images"].pop("sha256") == digest(images.pixels)
+    assert inputs == {"images": {"names": ["a", "\\udcff"], "source": "ours"}}
+    along = torch.rand(1, 2, 3, 4, 4)
+    given = vg.direction_change(affine, images.pixels.float(), along=along, steps=3)
+    assert json.loads(given.attrs["inputs"]) == {
+        "images": {"sha256": digest(images.pixels)},
+        "along": {"sha256": digest(along)},
+    }
+
+
+def test_a_measurement_inside_another_says_its_own_function(affine):
+    x, y = torch.rand(2, 1, 3, 4, 4)
+    matched = vg.match(affine, x, y)
+    assert (matched.attrs["function"], set(json.loads(matched.attrs["inputs"]))) == ("match", {"source", "target"})
+    constants = vg.lldlc(affine, x, targets=y, directions=2, radii=(0.1,))
+    assert (constants.attrs["function"], set(json.loads(constants.attrs["inputs"]))) == ("lldlc", {"images", "targets"})
+    assert example().attrs["function"] == "none"
+
+
+def digest(pixels):
+    return hashlib.sha256(json.dumps(list(pixels.shape)).encode() + pixels.float().numpy().tobytes()).hexdigest()
+
+
+def test_parameters_are_read_back_also_from_a_file(tmp_path):
+    ds = example()
+    assert (
+        parameters(ds) == parameters(open_measurement(save_measurement(ds, tmp_path / "m.nc"))) == {"radii": [0.1, 0.2]}
+    )
+
+
+def test_a_dataset_of_others_records_no_parameters():
+    with pytest.raises(DataError, match="records no parameters"):
+        parameters(xr.Dataset({"a": ("x", [1.0])}))
 
 
 def test_netcdf_round_trip_is_exact(affine, tmp_path):
@@ -73,3 +116,8 @@ def test_stopwatch_runs_forward():
     watch = Stopwatch()
     first = watch.seconds
     assert 0 <= first <= watch.seconds
+
+
+def test_units_come_from_one_list():
+    with pytest.raises(ValueError, match="unit of angle is 'degrees'; choose one of pixel, embedding"):
+        measurement({"angle": Variable((), 1.0, "degrees", "angle")})

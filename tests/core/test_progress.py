@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from vitgeom_nb.progress import silent, tqdm
+from vitgeom_nb.core.progress import silent, tqdm
 
 
 def shown(**options: object) -> str:

@@ -1,6 +1,6 @@
 import torch
 
-from vitgeom_nb.directions import random_directions, rms, unit
+from vitgeom_nb.core.random_directions import random_directions, rms, unit
 
 
 def test_rms_is_norm_over_root_n():

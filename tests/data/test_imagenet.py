@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb.data import class_names
+from vitgeom_nb.data.registry import class_names
 from vitgeom_nb.errors import DataError
 
-from .tiny_data import SIZE, WNIDS, batch, data, encoded, no_hub, put, shard, table, tar  # noqa: F401
+from ..tiny_data import SIZE, WNIDS, batch, data, encoded, no_hub, put, shard, table, tar  # noqa: F401
 
 # official number -> class; the first images are of different classes, as in the real one
 CLASSES = (2, 0, 3, 1, 0)

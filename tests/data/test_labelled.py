@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 import vitgeom_nb as vg
-from vitgeom_nb import zoo
-from vitgeom_nb.data import decoded
+from vitgeom_nb.core.images import check_labels, to_bytes
+from vitgeom_nb.data.labelled import decoded
 from vitgeom_nb.errors import ArgumentError, DataError, LabelError, ModelError
-from vitgeom_nb.images import check_labels, to_bytes
+from vitgeom_nb.networks import embedded as zoo
 
-from .tiny_data import no_hub  # noqa: F401
+from ..tiny_data import no_hub  # noqa: F401
 
 
 def encoded(array):

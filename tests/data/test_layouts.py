@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb.data import class_names
+from vitgeom_nb.data.registry import class_names
 from vitgeom_nb.errors import DataError
 
-from .tiny_data import SIZE, batch, data, encoded, no_hub, put, table  # noqa: F401
+from ..tiny_data import SIZE, batch, data, encoded, no_hub, put, table  # noqa: F401
 
 PICTURES = [encoded(i, "PNG") for i in range(4)]
 COCO = [f"{n:012d}.jpg" for n in (139, 285, 632, 724)]
@@ -37,6 +38,26 @@ def coco(data: Path) -> Path:  # noqa: F811
     put(data / "coco" / "val2017", dict(zip(COCO, PICTURES, strict=True)))
     put(data / "coco" / "annotations", {"instances_val2017.json": json.dumps(INSTANCES)})
     return data / "coco"
+
+
+def test_pipes_and_loops_of_links_in_a_folder_end(tmp_path: Path) -> None:
+    put(tmp_path / "cats", {"a.png": PICTURES[0], "\udcff.png": PICTURES[3]})
+    put(tmp_path / "dogs" / "big", {"b.png": PICTURES[1]})
+    put(tmp_path / "elsewhere", {"c.png": PICTURES[2]})
+    os.mkfifo(tmp_path / "cats" / "pipe.png")
+    os.mkfifo(tmp_path / "dogs" / "pipe.png")
+    (tmp_path / "cats" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "dogs" / "big" / "loop").symlink_to(tmp_path / "dogs", target_is_directory=True)
+    (tmp_path / "dogs" / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    images = vg.labelled(tmp_path, size=SIZE)
+    dogs = ["dogs/big/b.png", "dogs/linked/c.png"]
+    cats = ["cats/a.png", *(f"cats/loop/{name}" for name in (*dogs, "elsewhere/c.png")), "cats/\\udcff.png"]
+    assert images.names == [*cats, *dogs, "elsewhere/c.png"]
+    assert len(images.pixels) == len(images)
+    (tmp_path / "alone").mkdir()
+    os.mkfifo(tmp_path / "alone" / "pipe.png")
+    with pytest.raises(DataError, match="holds no images"):
+        vg.labelled(tmp_path / "alone")
 
 
 def test_the_largest_annotation_labels_an_image_of_coco(coco: Path) -> None:

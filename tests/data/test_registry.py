@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb import hub as client
-from vitgeom_nb.data import class_names
+from vitgeom_nb.data.registry import class_names
 from vitgeom_nb.errors import DataError, HubError
+from vitgeom_nb.hub import transfer as client
 
-from .stand_in_hub import Fault, StandInHub, hub  # noqa: F401
-from .tiny_data import SIZE, batch, data, encoded, no_hub, put, shard  # noqa: F401
+from ..stand_in_hub import Fault, StandInHub, hub  # noqa: F401
+from ..tiny_data import SIZE, batch, data, encoded, no_hub, put, shard  # noqa: F401
 
 PICTURES = [encoded(i) for i in range(6)]
 WNIDS = ["n01443537", "n01629819", "n01641577"]
@@ -169,3 +172,33 @@ def test_what_another_program_fetched_needs_no_hub(hub: StandInHub, nothing: Non
     assert vg.has_labelled("tiny-imagenet", "valid")
     images = vg.labelled("tiny-imagenet", "valid", size=SIZE)
     assert torch.equal(images.pixels, batch(PICTURES))
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (pa.array([0.0, 0.5]), "not a whole number each"),
+        (pa.array([0, None], pa.int64()), "with 1 missing"),
+        (pa.array([0, 2], pa.int64()), "labels go from 0 to 2, and there are 2 classes"),
+        (pa.array([-1, 0], pa.int64()), "labels go from -1 to 0, and there are 2 classes"),
+        (pa.array([], pa.int64()), "holds no images"),
+    ],
+)
+def test_labels_that_name_no_class_are_one_sentence(data, labels, words):  # noqa: F811
+    content = shard([encoded(i) for i in range(len(labels))], [0] * len(labels))
+    table = pq.read_table(io.BytesIO(content))
+    put(data, {"tiny-imagenet/classes.json": json.dumps([{"label": i, "name": n} for i, n in enumerate("ab")])})
+    path = data / "tiny-imagenet" / "data" / "valid-00000-of-00001.parquet"
+    path.parent.mkdir(exist_ok=True, parents=True)
+    pq.write_table(table.set_column(1, "label", labels), path)
+    with pytest.raises(DataError, match=words) as caught:
+        vg.labelled("tiny-imagenet", "valid")
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("labels", [(0, 2), (0, 0), (1, 2), ("a", "b")])
+def test_a_table_of_classes_with_gaps_is_one_sentence(data, labels):  # noqa: F811
+    put(data, {"tiny-imagenet/data/valid-00000-of-00001.parquet": shard([encoded(0)], [0])})
+    put(data, {"tiny-imagenet/classes.json": json.dumps([{"label": i, "name": str(i)} for i in labels])})
+    with pytest.raises(DataError, match=r"classes\.json cannot be read"):
+        vg.labelled("tiny-imagenet", "valid")

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 
 import vitgeom_nb as vg
 from tests.conftest import wrap_raw
-from tests.test_matching import Counting, least_norm, pairs, values
+from tests.equivalence.test_matching import Counting, least_norm, pairs, values
+from vitgeom_nb.equivalence.embedding_line import homotopy_at
 from vitgeom_nb.errors import ArgumentError
-from vitgeom_nb.homotopy import homotopy_at
 
-from .tiny_networks import linear
+from ..tiny_networks import linear
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 
 import vitgeom_nb as vg
 from tests.conftest import wrap_raw
-from tests.test_matching import Counting, least_norm, pairs, values
+from tests.equivalence.test_matching import Counting, least_norm, pairs, values
+from vitgeom_nb.equivalence.fibre_step import tangent
+from vitgeom_nb.equivalence.fibre_walk import fibre_at
 from vitgeom_nb.errors import ArgumentError
-from vitgeom_nb.fibre import fibre_at
-from vitgeom_nb.tangent import tangent
 
 
 @pytest.fixture
@@ -64,14 +64,14 @@ def test_curved_walk_holds_the_embedding_and_reports_itself(smooth: vg.VisionMod
     np.testing.assert_array_equal(walk.failed, drift > 1e-3)
     assert not walk.failed.any()
     torch.testing.assert_close(values(walk, "cosine"), F.cosine_similarity(f, f_0[:, None], dim=2))
-    torch.testing.assert_close(values(walk, "end_cosine"), F.cosine_similarity(f_b, f_0))
+    torch.testing.assert_close(values(walk, "pair_cosine"), F.cosine_similarity(f_b, f_0))
     straight = (f_b - f_0).norm(dim=1) / f_0.norm(dim=1)
     torch.testing.assert_close(values(walk, "straight_drift")[:, -1], straight)
     distance = (path - toward[:, None]).flatten(2).square().mean(2).sqrt()
     torch.testing.assert_close(values(walk, "distance"), distance)
     assert (walk.distance.isel(step=-1) < 0.8 * walk.distance.isel(step=0)).all()
-    np.testing.assert_allclose(walk.psnr_end, -20 * np.log10(walk.distance))
-    assert np.isinf(walk.psnr_start.isel(step=0)).all()
+    np.testing.assert_allclose(walk.psnr_target, -20 * np.log10(walk.distance))
+    assert np.isinf(walk.psnr_source.isel(step=0)).all()
 
 
 def test_each_step_costs_a_jacobian_and_its_corrections(affine: vg.VisionModel, smooth: vg.VisionModel) -> None:

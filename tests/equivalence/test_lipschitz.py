@@ -6,12 +6,12 @@ import torch
 
 import vitgeom_nb as vg
 from vitgeom_nb import errors
-from vitgeom_nb.directions import random_directions
-from vitgeom_nb.jacobian import jacobian_rows
-from vitgeom_nb.lipschitz import slope_square_sd
-from vitgeom_nb.spectrum import spectrum
+from vitgeom_nb.core.random_directions import random_directions
+from vitgeom_nb.equivalence.lipschitz import slope_square_sd
+from vitgeom_nb.jacobians.gram import spectrum
+from vitgeom_nb.jacobians.rows import jacobian_rows
 
-from .conftest import wrap_raw
+from ..conftest import wrap_raw
 
 N = 48
 RADII = (0.01, 0.1, 1.0)
@@ -25,7 +25,7 @@ def bent():
 
 
 def test_a_linear_map_has_constants_that_do_not_depend_on_the_radius(affine, pixels):
-    result = vg.lldlc(affine, pixels, radii=RADII, count=6)
+    result = vg.lldlc(affine, pixels, radii=RADII, directions=6)
     assert result.lldlc.dims == ("image", "kind", "direction", "radius")
     assert list(result.kind.values) == ["random", "matching", "top", "null"]
     weight = affine.module.weight.double().numpy()
@@ -43,7 +43,7 @@ def test_a_linear_map_has_constants_that_do_not_depend_on_the_radius(affine, pix
 
 
 def test_kinds_with_fewer_directions_end_in_nan(affine, pixels):
-    result = vg.lldlc(affine, pixels, radii=RADII, count=6)
+    result = vg.lldlc(affine, pixels, radii=RADII, directions=6)
     counts = result.lldlc.isel(radius=0).notnull().sum("direction")
     for kind, count in {"random": 6, "matching": 1, "top": 2, "null": 6}.items():
         assert (counts.sel(kind=kind) == count).all()
@@ -51,19 +51,31 @@ def test_kinds_with_fewer_directions_end_in_nan(affine, pixels):
 
 
 def test_the_matching_direction_leads_to_the_match(bent, pixels):
-    result = vg.lldlc(bent, pixels, directions=("matching",), radii=RADII)
+    result = vg.lldlc(bent, pixels, kinds=("matching",), radii=RADII)
     found = vg.match(bent, pixels, pixels.roll(-1, 0))
     np.testing.assert_allclose(result.match_distance, found.change_norm, rtol=1e-9)
     with torch.no_grad():
         f, g = bent.embed(pixels), bent.embed(torch.from_numpy(found.matched.values))
-    at_match = vg.lldlc(bent, pixels[:1], ("matching",), radii=(float(found.change_norm[0]),), targets=pixels[1:2])
+    at_match = vg.lldlc(
+        bent, pixels[:1], kinds=("matching",), radii=(float(found.change_norm[0]),), targets=pixels[1:2]
+    )
     assert float(at_match.lldlc[0, 0, 0, 0]) == pytest.approx(
         float((g - f)[0].norm()) / float(found.change_norm[0]), rel=1e-6
     )
 
 
+def test_matches_take_what_they_are_allowed_and_say_whether_they_arrived(bent, pixels):
+    short = vg.lldlc(bent, pixels, kinds=("matching",), radii=RADII, max_evaluations=2, slopes=False)
+    found = vg.match(bent, pixels, pixels.roll(-1, 0), max_evaluations=2)
+    assert not short.match_arrived.any()
+    np.testing.assert_allclose(short.match_distance, found.change_norm, rtol=1e-9)
+    whole = vg.lldlc(bent, pixels, kinds=("matching",), radii=RADII, slopes=False)
+    np.testing.assert_array_equal(whole.match_arrived, vg.match(bent, pixels, pixels.roll(-1, 0)).converged)
+    assert whole.match_arrived.all()
+
+
 def test_constants_tend_to_the_jacobian_and_never_pass_its_norm_there(bent, pixels):
-    result = vg.lldlc(bent, pixels, ("random", "top", "null"), radii=(1e-5, 1e-4), count=8)
+    result = vg.lldlc(bent, pixels, kinds=("random", "top", "null"), radii=(1e-5, 1e-4), directions=8)
     smallest = result.lldlc.isel(radius=0)
     # the remainder is r/2 ||f''||, of order 1e-5
     np.testing.assert_allclose(smallest, result.slope, atol=1e-4)
@@ -92,7 +104,7 @@ def test_the_spread_of_slopes_by_hand():
 
 
 def test_the_measured_ratio_agrees_with_the_law(bent, pixels):
-    result = vg.lldlc(bent, pixels, ("random", "top"), radii=(1e-4,), count=400)
+    result = vg.lldlc(bent, pixels, kinds=("random", "top"), radii=(1e-4,), directions=400)
     gap = abs(result.limit_ratio / result.predicted_ratio - 1) / result.ratio_error
     assert float(gap.max()) < 5
     np.testing.assert_allclose(result.measured_ratio[:, 0], result.limit_ratio, rtol=1e-3)
@@ -101,12 +113,12 @@ def test_the_measured_ratio_agrees_with_the_law(bent, pixels):
 
 def test_slopes_without_a_jacobian_are_those_of_the_jacobian(bent, pixels):
     kinds = ("random", "matching")
-    forward = vg.lldlc(bent, pixels, kinds, radii=RADII, count=20)
-    backward = vg.lldlc(bent, pixels, (*kinds, "top"), radii=RADII, count=20)
+    forward = vg.lldlc(bent, pixels, kinds=kinds, radii=RADII, directions=20)
+    backward = vg.lldlc(bent, pixels, kinds=(*kinds, "top"), radii=RADII, directions=20)
     np.testing.assert_allclose(forward.slope, backward.slope.sel(kind=list(kinds)), rtol=1e-12)
     np.testing.assert_array_equal(forward.lldlc, backward.lldlc.sel(kind=list(kinds)))
     assert not {"top_singular_value", "stable_rank", "predicted_ratio", "limit_ratio"} & set(forward)
-    quick = vg.lldlc(bent, pixels, kinds, radii=RADII, count=20, slopes=False)
+    quick = vg.lldlc(bent, pixels, kinds=kinds, radii=RADII, directions=20, slopes=False)
     assert quick.equals(forward.drop_vars("slope"))
 
 
@@ -114,7 +126,7 @@ def test_slopes_without_a_jacobian_are_those_of_the_jacobian(bent, pixels):
 def test_slopes_of_embedded_networks_are_those_of_the_jacobian(name):
     model = vg.load(name)
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    slopes = vg.lldlc(model, images, ("random",), radii=(0.1,), count=3).slope[:, 0]
+    slopes = vg.lldlc(model, images, kinds=("random",), radii=(0.1,), directions=3).slope[:, 0]
     v = random_directions(3, images[0], 0).flatten(1).double()
     expected = torch.stack([(v @ jacobian_rows(model, x).double().T).norm(dim=1) for x in images])
     np.testing.assert_allclose(slopes, expected, rtol=1e-4)
@@ -129,9 +141,10 @@ def test_constants_are_forward_passes_in_full_batches(bent, pixels):
 
     model = wrap_raw(bent.module, 4, dtype=torch.float64, embed=embed)
     sizes.clear()
-    vg.lldlc(model, pixels, ("random",), radii=RADII, count=30, slopes=False)
-    full, rest = divmod(3 * 30 * 3, model.batch_size())
-    assert sizes == [3, *[model.batch_size()] * full, rest]
+    vg.lldlc(model, pixels, kinds=("random",), radii=RADII, directions=30, slopes=False)
+    full, rest = divmod(3 * 30 * 3, model.batch_size)
+    # the images, and once more in each precision for what rounding adds, and the steps
+    assert sizes == [3, 3, 3, *[model.batch_size] * full, rest]
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(bent, pixels):
@@ -145,14 +158,14 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(bent, pixels):
 
     model = wrap_raw(bent.module, 4, dtype=torch.float64, embed=embed)
     kinds = ("random", "top")
-    small, whole = (vg.lldlc(m, pixels, kinds, radii=RADII, count=8) for m in (model, bent))
+    small, whole = (vg.lldlc(m, pixels, kinds=kinds, radii=RADII, directions=8) for m in (model, bent))
     np.testing.assert_allclose(small.lldlc, whole.lldlc, rtol=1e-10)
     np.testing.assert_allclose(small.slope, whole.slope, rtol=1e-10)
-    assert refused[0] == model.batch_size() < 3 * 8 * 3
+    assert refused[0] == model.batch_size < 3 * 8 * 3
 
 
 def test_ratios_only_where_both_kinds_are_there(affine, pixels):
-    result = vg.lldlc(affine, pixels, ("top",), radii=RADII)
+    result = vg.lldlc(affine, pixels, kinds=("top",), radii=RADII)
     assert "predicted_ratio" in result
     assert "measured_ratio" not in result
     assert "match_distance" not in result
@@ -161,7 +174,7 @@ def test_ratios_only_where_both_kinds_are_there(affine, pixels):
 def test_an_embedded_network_keeps_its_constants_below_the_norm_of_its_jacobian():
     model = vg.load("vit")
     images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    result = vg.lldlc(model, images, ("random", "top", "null"), radii=(0.01,), count=4)
+    result = vg.lldlc(model, images, kinds=("random", "top", "null"), radii=(0.01,), directions=4)
     assert float(result.slope.max()) <= float(result.top_singular_value[0]) * (1 + 1e-5)
     allowed = 0.05 * float(result.top_singular_value[0]) + float(result.rounding[0]) / 0.01
     assert float(abs(result.lldlc[..., 0] - result.slope).max()) < allowed
@@ -169,24 +182,24 @@ def test_an_embedded_network_keeps_its_constants_below_the_norm_of_its_jacobian(
 
 def test_images_do_not_depend_on_their_batch(bent, pixels):
     kinds = ("random", "top", "null")
-    together = vg.lldlc(bent, pixels, kinds, radii=RADII, count=3)
-    alone = vg.lldlc(bent, pixels[1:2], kinds, radii=RADII, count=3)
+    together = vg.lldlc(bent, pixels, kinds=kinds, radii=RADII, directions=3)
+    alone = vg.lldlc(bent, pixels[1:2], kinds=kinds, radii=RADII, directions=3)
     np.testing.assert_allclose(together.lldlc[1], alone.lldlc[0], rtol=1e-8, atol=1e-10)
 
 
 def test_measurements_survive_a_file(affine, pixels, tmp_path):
-    result = vg.lldlc(affine, pixels, radii=RADII, count=2)
+    result = vg.lldlc(affine, pixels, radii=RADII, directions=2)
     assert vg.open_measurement(vg.save_measurement(result, tmp_path / "lldlc.nc")).identical(result)
 
 
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"directions": ("random", "topmost")}, "random, matching, top, null"),
-        ({"directions": ()}, "name each kind once"),
-        ({"directions": ("top", "top")}, "name each kind once"),
+        ({"kinds": ("random", "topmost")}, "random, matching, top, null"),
+        ({"kinds": ()}, "name each once"),
+        ({"kinds": ("top", "top")}, "name each once"),
         ({"radii": (-1.0,)}, "positive, finite and increasing"),
-        ({"count": 0}, "at least one"),
+        ({"directions": 0}, "at least one"),
         ({"tolerance": 0.0}, "between 0 and 1"),
     ],
 )

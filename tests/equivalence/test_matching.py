@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.optimize
 import torch
 import torch.nn.functional as F
 
 import vitgeom_nb as vg
 from tests.conftest import Affine, wrap_raw
+from tests.tiny_networks import N, linear, pixels
+from vitgeom_nb.equivalence import optimisers
+from vitgeom_nb.equivalence.matching import METHODS
 from vitgeom_nb.errors import ArgumentError, ImageError
-from vitgeom_nb.matching import METHODS
 
 
 class Counting(torch.nn.Module):
@@ -60,7 +63,7 @@ def test_linear_match_is_the_least_norm_solution(affine: vg.VisionModel, method:
     assert expected.max() < 1
     steepest = torch.linalg.matrix_norm(affine.module.weight, 2).item()
     lr = 1 / steepest**2 if method == "gradient-descent" else None
-    found = vg.match(affine, source, target, method, residual=1e-8, lr=lr)
+    found = vg.match(affine, source, target, method=method, residual=1e-8, lr=lr)
     assert found.converged.all()
     torch.testing.assert_close(values(found, "matched"), expected, rtol=0, atol=1e-7)
 
@@ -68,7 +71,7 @@ def test_linear_match_is_the_least_norm_solution(affine: vg.VisionModel, method:
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_reaches_the_target_and_reports_it(smooth: vg.VisionModel, method: str) -> None:
     source, target = pairs(low=0.0, high=1.0)
-    found = vg.match(smooth, source, target, method, cosine=0.9999, residual=1e-3)
+    found = vg.match(smooth, source, target, method=method, cosine=0.9999, residual=1e-3)
     assert found.converged.all()
     matched = values(found, "matched")
     assert matched.min() >= 0
@@ -89,7 +92,7 @@ def test_evaluations_are_counted_exactly(smooth: vg.VisionModel, method: str) ->
     """One forward with gradient an evaluation; a Jacobian product is a backward and a forward-mode pass."""
     source, target = pairs(low=0.0, high=1.0)
     smooth.module.counted = 0
-    found = vg.match(smooth, source, target, method, residual=1e-2)
+    found = vg.match(smooth, source, target, method=method, residual=1e-2)
     points = int(found.loss.notnull().sum())
     if method == "gauss-newton":
         products = smooth.module.counted - points
@@ -103,7 +106,7 @@ def test_evaluations_are_counted_exactly(smooth: vg.VisionModel, method: str) ->
 @pytest.mark.parametrize("budget", [1, 7, 12])
 def test_the_budget_holds(smooth: vg.VisionModel, method: str, budget: int) -> None:
     source, target = pairs(low=0.0, high=1.0)
-    found = vg.match(smooth, source, target, method, cosine=1.0, residual=1e-12, max_evaluations=budget)
+    found = vg.match(smooth, source, target, method=method, cosine=1.0, residual=1e-12, max_evaluations=budget)
     assert not found.converged.any()
     assert (found.evaluations <= budget).all()
     assert found.sizes["step"] <= budget
@@ -129,7 +132,9 @@ def test_history_begins_at_the_source_and_ends_at_the_match(smooth: vg.VisionMod
 
 def test_gradient_descent_is_the_published_loop(smooth: vg.VisionModel) -> None:
     source, target = pairs(low=0.0, high=1.0)
-    found = vg.match(smooth, source, target, "gradient-descent", lr=0.3, cosine=1, residual=1e-9, max_evaluations=25)
+    found = vg.match(
+        smooth, source, target, method="gradient-descent", lr=0.3, cosine=1, residual=1e-9, max_evaluations=25
+    )
     x, t = source.clone(), smooth.embed(target).detach()
     for step in range(25):
         x.requires_grad_()
@@ -141,7 +146,7 @@ def test_gradient_descent_is_the_published_loop(smooth: vg.VisionModel) -> None:
 
 def test_adam_is_that_of_torch(smooth: vg.VisionModel) -> None:
     source, target = pairs()
-    found = vg.match(smooth, source, target, "adam", lr=0.01, cosine=1, residual=1e-9, max_evaluations=15)
+    found = vg.match(smooth, source, target, method="adam", lr=0.01, cosine=1, residual=1e-9, max_evaluations=15)
     x, t = source.clone().requires_grad_(), smooth.embed(target).detach()
     optimiser = torch.optim.Adam([x], lr=0.01)
     for step in range(15):
@@ -158,7 +163,7 @@ def test_minimum_change_is_smaller_than_the_first_match_found() -> None:
     model = wrap_raw(Counting(kink=True), 4, name="kinks", dtype=torch.float64)
     source, target = pairs(5, 0.1, 0.9)
     near = vg.match(model, source, target, residual=1e-2)
-    far = vg.match(model, source, target, "adam", residual=1e-2, max_evaluations=400)
+    far = vg.match(model, source, target, method="adam", residual=1e-2, max_evaluations=400)
     both = (near.converged & far.converged).values
     assert both.sum() >= 3
     assert (near.change_norm < far.change_norm)[both].all()
@@ -213,8 +218,8 @@ def test_labels_are_those_that_the_head_gives(affine: vg.VisionModel, smooth: vg
 def test_pairs_do_not_know_of_each_other(smooth: vg.VisionModel, method: str) -> None:
     source, target = pairs(4, 0.1, 0.9)
     order = [2, 0, 3, 1]
-    straight = vg.match(smooth, source, target, method, max_evaluations=40)
-    shuffled = vg.match(smooth, source[order], target[order], method, max_evaluations=40)
+    straight = vg.match(smooth, source, target, method=method, max_evaluations=40)
+    shuffled = vg.match(smooth, source[order], target[order], method=method, max_evaluations=40)
     np.testing.assert_array_equal(straight.evaluations[order], shuffled.evaluations)
     np.testing.assert_allclose(straight.matched[order], shuffled.matched, atol=1e-9)
 
@@ -272,6 +277,28 @@ def test_what_a_linear_match_has_left_is_what_the_pseudoinverse_says(affine: vg.
         vg.match_remainder(affine, other)
 
 
+def test_nothing_is_left_along_free_pixels_at_a_minimum_in_the_box() -> None:
+    """A linear network with a target out of reach: SciPy finds the minimum in the box, where many pixels are held."""
+    draw = torch.Generator().manual_seed(0)
+    W = torch.randn(5, N, generator=draw, dtype=torch.float64)
+    model, source, goal = linear(W), pixels(1), 20 * torch.randn(5, generator=draw, dtype=torch.float64)
+    best = scipy.optimize.lsq_linear(W.numpy(), goal.numpy(), (0, 1), method="bvls", tol=1e-14)
+    x = torch.from_numpy(best.x).clamp(0, 1)
+    matches = vg.match(model, source, pixels(1, seed=2), max_evaluations=1).assign(
+        matched=(("pair", "channel", "y", "x"), x.view(1, 3, 2, 2).numpy()),
+        matched_embedding=(("pair", "component"), (W @ x)[None].numpy()),
+        target_embedding=(("pair", "component"), goal[None].numpy()),
+    )
+    left = vg.match_remainder(model, matches)
+    assert float((goal - W @ x).abs().max()) > 1
+    free = N - np.count_nonzero(best.active_mask)
+    assert 0 < free < 5
+    assert float(left.held[0]) == pytest.approx(1 - free / N)
+    assert int(left["rank"][0]) == free
+    assert float(left.strong_share[0]) < 1e-12
+    assert float(left.least_norm[0]) < 1e-6
+
+
 def test_the_measurement_survives_netcdf(smooth: vg.VisionModel, tmp_path: object) -> None:
     found = vg.match(smooth, *pairs())
     assert found.psnr.units == "dB"
@@ -287,9 +314,9 @@ def test_bad_input_names_the_fix(smooth: vg.VisionModel) -> None:
     with pytest.raises(ArgumentError, match="3 source and 2 target images; pass as many of each"):
         vg.match(smooth, source, target[:2])
     with pytest.raises(ArgumentError, match="did you mean 'gradient-descent'"):
-        vg.match(smooth, source, target, "gradient_descend")
+        vg.match(smooth, source, target, method="gradient_descend")
     with pytest.raises(ArgumentError, match="there are minimum-change"):
-        vg.match(smooth, source, target, "xyz")
+        vg.match(smooth, source, target, method="xyz")
     with pytest.raises(ArgumentError, match=r"cosine is 1.5; ask for a value in \[-1, 1\]"):
         vg.match(smooth, source, target, cosine=1.5)
     with pytest.raises(ArgumentError, match="residual is 0; ask for a positive one"):
@@ -299,6 +326,48 @@ def test_bad_input_names_the_fix(smooth: vg.VisionModel) -> None:
     with pytest.raises(ArgumentError, match="leave lr out"):
         vg.match(smooth, source, target, lr=0.1)
     with pytest.raises(ArgumentError, match="a learning rate is positive"):
-        vg.match(smooth, source, target, "adam", lr=-1.0)
+        vg.match(smooth, source, target, method="adam", lr=-1.0)
     with pytest.raises(ImageError, match=r"must have shape \(B, 3, H, W\)"):
         vg.match(smooth, source[0], target)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("scale", [0.0, 1.0])
+def test_two_images_with_one_embedding_are_matched_already(method: str, scale: float) -> None:
+    """A network that sees the mean of each channel alone, exactly or to within rounding, and one that sees nothing."""
+    shift = torch.linspace(-0.2, 0.2, 16, dtype=torch.float32).view(4, 4)
+    source = torch.full((1, 3, 4, 4), 0.4) + shift
+    target = torch.full((1, 3, 4, 4), 0.4) - 1.001 * shift  # with another mean, by rounding
+    model = wrap_raw(torch.nn.Flatten(), 4, name="means", embed=lambda m, x: scale * x.mean((2, 3)))
+    found = vg.match(model, source, target, method=method)
+    assert bool(found.converged[0])
+    assert int(found.evaluations[0]) == 1
+    assert float(found.residual[0]) <= 0.1
+    assert np.array_equal(found.matched, found.source)
+    way = vg.homotopy(model, source, target, steps=2)
+    assert bool(way.converged.all())
+    assert not bool(way.residual.isnull().any())
+
+
+def test_no_pair_is_lost_in_a_trap_that_long_steps_pass() -> None:
+    """The loss has a local minimum in every ripple: L-BFGS alone stays in the first, Adam in long steps passes them."""
+
+    def rippled(m: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        mean = x.mean((2, 3))
+        return mean + 0.02 * (2 * torch.pi * mean / 0.05).sin()
+
+    model = wrap_raw(torch.nn.Identity(), 4, name="rippled", dtype=torch.float64, embed=rippled)
+    source = torch.full((2, 3, 4, 4), 0.2, dtype=torch.float64)
+    target = torch.stack([torch.full((3, 4, 4), 0.7), torch.full((3, 4, 4), 0.6)]).double()
+    goal = {"cosine": 0.99, "residual": 0.05, "max_evaluations": 600}
+    assert bool(vg.match(model, source, target, method="adam", lr=0.03, **goal).converged.all())
+    found = vg.match(model, source, target, **goal)
+    assert bool(found.converged.all())
+    alone = optimisers.ProximalLBFGS(source.flatten(1))
+    x, t = source.flatten(1).clone(), model.embed(target)
+    for _ in range(600):
+        leaf = x.clone().requires_grad_()
+        loss = (model.embed(leaf.view_as(source)) - t).square().sum(1) / 2
+        (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+        x = alone(torch.arange(2), x, loss.detach(), gradient)
+    assert float((model.embed(x.view_as(source)) - t).norm(dim=1).min()) > 0.2

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
-from vitgeom_nb.lbfgs import ProximalLBFGS, inverse_hessian_product
+from vitgeom_nb.equivalence.proximal_lbfgs import ProximalLBFGS, inverse_hessian_product
 
 
 def quadratic(seed: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:

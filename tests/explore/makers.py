@@ -8,7 +8,7 @@ import torch
 
 import vitgeom_nb as vg
 from tests.conftest import wrap_raw
-from tests.test_matching import Counting
+from tests.equivalence.test_matching import Counting
 from tests.tiny_networks import crossing_images, random_network
 from vitgeom_nb.explore import Explorer
 
@@ -47,7 +47,7 @@ def singular_steps(live: bool = True) -> Explorer:
 
 def lldlc(live: bool = True) -> Explorer:
     models, x = [smooth("one"), smooth("two", kink=True)], images(2)
-    found = [vg.lldlc(m, x, ("random", "top"), (0.01, 0.1, 1.0), count=4) for m in models]
+    found = [vg.lldlc(m, x, kinds=("random", "top"), radii=(0.01, 0.1, 1.0), directions=4) for m in models]
     return vg.explore.lldlc(found, models, x) if live else vg.explore.lldlc(found)
 
 
@@ -79,7 +79,7 @@ def reliability(live: bool = True) -> Explorer:
 def fgsm_path(live: bool = True) -> Explorer:
     model = random_network()
     x, labels = crossing_images(model, 1)
-    path = vg.fgsm_path(model, x, labels, epsilons=(0.0, 0.05, 0.1, 0.2), epsilon_max=1.0)
+    path = vg.fgsm_path(model, x, labels, lengths=(0.0, 0.05, 0.1, 0.2), epsilon_max=1.0)
     return vg.explore.fgsm_path(path, model if live else None)
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from PIL import Image
 
 import vitgeom_nb as vg
 from vitgeom_nb.errors import ArgumentError
 from vitgeom_nb.explore import Explorer, View
-from vitgeom_nb.explore.reliability import BINS, cells, edges
+from vitgeom_nb.explore.calibration import BINS, cells, edges
+from vitgeom_nb.explore.drawing import Probabilities
 
+from ..tiny_networks import crossing_images, random_network
 from . import makers
 from .makers import MAKERS
 
@@ -143,7 +147,7 @@ def test_singular_steps_show_the_promise_and_the_change() -> None:
 
 def test_constants_and_bends_are_medians_and_root_mean_squares() -> None:
     model, x = makers.smooth(), makers.images(2)
-    found = vg.lldlc(model, x, ("random",), (0.01, 1.0), count=4)
+    found = vg.lldlc(model, x, kinds=("random",), radii=(0.01, 1.0), directions=4)
     expected = np.median(found.lldlc.sel(kind="random", radius=1.0))
     assert readout(vg.explore.lldlc(found), radius=1.0) == {"L, smooth": f"{expected:.3g}"}
     law = vg.step_law(model, x, directions=2)
@@ -169,6 +173,19 @@ def test_the_fgsm_path_shows_label_and_crossing() -> None:
     assert start["margin"].startswith("+")
     assert end["margin"].startswith("-")
     assert 0 < float(start["crosses at"]) < 1
+
+
+def test_every_class_that_wins_on_the_path_has_a_bar() -> None:
+    strong, weak = np.full(9, 0.01), np.full(9, 0.04)
+    strong[:5] = 0.21, 0.20, 0.19, 0.18, 0.17
+    weak[7], weak[0] = 0.09, 0.05  # class 7 wins here with less than others have elsewhere
+    bars = Probabilities(np.stack([strong, weak]), np.array(list("abcdefghi")))
+    assert [bars.names[k] for k in bars.rows] == ["a", "b", "c", "d", "h"]
+    panel = bars.panel(weak, "in the middle")
+    assert panel.alt.startswith("Bars of probability in the middle: h 9.0%, a 5.0%, ")
+    assert re.findall(r'fill="(#\w+)"', panel.overlay or "") == [*["#767676"] * 4, "#0072B2"]
+    assert len(Probabilities(np.eye(7), np.arange(7)).rows) == 7
+    assert len(Probabilities(np.eye(7)[:1], np.arange(7)).rows) == 5
 
 
 def test_every_bin_of_every_number_of_bins_is_a_union_of_cells() -> None:
@@ -198,9 +215,52 @@ def test_models_must_be_those_that_were_measured() -> None:
     law = vg.step_law(model, a)
     with pytest.raises(ArgumentError, match="Pass models and images together"):
         vg.explore.step_law(law, model)
-    found = vg.lldlc(model, makers.images(2), ("random",), (0.1, 1.0), count=2)
+    found = vg.lldlc(model, makers.images(2), kinds=("random",), radii=(0.1, 1.0), directions=2)
     with pytest.raises(ArgumentError, match="Pass models and images together"):
         vg.explore.lldlc(found, images=a)
+
+
+def refused(make: Callable[..., Explorer], name: str, *measurements: xr.Dataset) -> None:
+    said = f"The measurements of one and two differ in {name}; compare networks at the same values of it."
+    with pytest.raises(ArgumentError) as caught:
+        make([m.assign_attrs(model=model) for m, model in zip(measurements, ("one", "two"), strict=True)])
+    assert str(caught.value) == said
+
+
+def test_networks_are_compared_at_the_same_stops() -> None:
+    model, x = makers.smooth(), makers.images(2)
+    a, b = x.split(1)
+    sizes = np.geomspace(1e-4, 1e-1, 5)
+    laws = (vg.step_law(model, x, lengths=h, directions=1, resamples=1) for h in (sizes, 2 * sizes))
+    refused(vg.explore.step_law, "step_size", *laws)
+    several = ((0.1, 1.0), (0.1, 2.0), (0.1, 1.0, 2.0))
+    more = [vg.lldlc(model, x, kinds=("random",), radii=radii, directions=2) for radii in several]
+    refused(vg.explore.lldlc, "radius", *more[:2])
+    refused(vg.explore.lldlc, "radius", more[0], more[2])
+    other = vg.lldlc(model, x, kinds=("top",), radii=(0.1, 1.0), directions=2)
+    refused(vg.explore.lldlc, "kind", more[0], other)
+    refused(
+        vg.explore.trajectory, "a", *(vg.trajectory(model, a, shape="line", epsilon=e, points=5) for e in (0.1, 0.2))
+    )
+    refused(vg.explore.fibre_walk, "step", *(vg.fibre_walk(model, a, b, steps=n) for n in (1, 2)))
+    refused(vg.explore.homotopy, "s", *(vg.homotopy(model, a, b, steps=n, max_evaluations=60) for n in (1, 2)))
+    for name, ranks, radii in (("rank", (1, 3), (0.1, 1.0)), ("radius", (1, 2), (0.1, 2.0))):
+        steps = [vg.singular_steps(model, a, ranks=r, radii=h) for r, h in (((1, 2), (0.1, 1.0)), (ranks, radii))]
+        refused(vg.explore.singular_steps, name, *steps)
+    net = random_network()
+    image, label = crossing_images(net, 1)
+    ways = [vg.fgsm_path(net, image, label, lengths=(0.0, e), epsilon_max=1.0) for e in (0.1, 0.2)]
+    refused(vg.explore.fgsm_path, "epsilon", *ways)
+
+
+def test_networks_of_different_precision_are_compared() -> None:
+    a, b = makers.images(2).split(1)
+    models = [makers.smooth("one"), makers.smooth("two").in_dtype(torch.float32)]
+    paths = [vg.homotopy(m, a, b, steps=10, max_evaluations=20, residual=0.5) for m in models]
+    assert paths[0].s.dtype != paths[1].s.dtype
+    for network, path in zip(("one", "two"), paths, strict=True):
+        shown = readout(vg.explore.homotopy(paths), network=network, s=float(paths[0].s[3]))
+        assert shown["cosine to target"] == f"{float(path.cosine[0, 3]):.4f}"
 
 
 def test_reading_a_saved_measurement_gives_the_same_page(tmp_path: object) -> None:

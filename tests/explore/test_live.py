@@ -11,7 +11,7 @@ import ipywidgets
 import pytest
 
 from vitgeom_nb.errors import ModelError
-from vitgeom_nb.explore import Control, Explorer, Panel, View
+from vitgeom_nb.explore import Control, Display, Explorer, Panel, View
 from vitgeom_nb.explore.drawing import picture
 from vitgeom_nb.explore.live import Live
 
@@ -27,7 +27,7 @@ def counting(compute: object = None, log: bool = False) -> Explorer:
 
     values = (0.1, 1.0, 10.0) if log else (0, 5, 10)
     control = Control("k", "Size", values, "{:g}", log=log)
-    return Explorer("Counting", "Nothing to see.", (control, Control("word", "Word", ("a", "b"))), frame, compute)
+    return Display("Counting", "Nothing to see.", (control, Control("word", "Word", ("a", "b"))), frame, compute)
 
 
 def computed(setting: dict, before: object) -> View:

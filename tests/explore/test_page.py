@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from vitgeom_nb.explore import Control, Explorer, Panel, View
+from vitgeom_nb.explore import Control, Display, Explorer, Panel, View
 from vitgeom_nb.explore.drawing import Chart, picture, stripes
 
 from .makers import MAKERS, images
 
-EVIL = '</script><script>alert("1")</script> & "x" $a$'
+EVIL = '<!--</script><script>alert("1")</script> & "x" $a$ \udcff'
 
 
 def explorer_named(name: str) -> Explorer:
@@ -22,7 +23,7 @@ def explorer_named(name: str) -> Explorer:
         panel = Panel(name, picture(images(1)[0]), f"A picture of {name}.", "")
         return View((panel,), {name: name})
 
-    return Explorer(name, name, (Control("k", name, (0, 1, 2)), Control("word", "Word", (name, "b"))), frame)
+    return Display(name, name, (Control("k", name, (0, 1, 2)), Control("word", "Word", (name, "b"))), frame)
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -46,10 +47,13 @@ def test_the_same_explorer_is_the_same_text() -> None:
 
 
 def test_names_cannot_break_out() -> None:
-    page = BeautifulSoup(explorer_named(EVIL).to_html(), "html.parser")
+    text = explorer_named(EVIL).to_html()
+    page, shown = BeautifulSoup(text, "html.parser"), EVIL.replace("\udcff", "\\udcff")
+    text.encode()  # a file of it can be written
+    assert json.loads(page.select_one('script[type="application/json"]').string)["controls"][1]["texts"] == [EVIL, "b"]
     assert len(page.select("script")) == 2  # the data and the script of the package
-    assert page.select_one("dd").text == EVIL
-    assert page.select_one("option").text == EVIL
+    assert page.select_one("dd").text == shown
+    assert page.select_one("option").text == shown
     assert "tex2jax_ignore" in page.select_one("figure")["class"]
 
 

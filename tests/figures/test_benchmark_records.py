@@ -5,7 +5,7 @@ import pytest
 
 import vitgeom_nb as vg
 
-from ..test_speed import contest, record, table, write  # noqa: F401
+from ..test_benchmark_records import contest, record, table, write  # noqa: F401
 
 
 def marks(axis, label):

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -7,7 +5,8 @@ from matplotlib import pyplot as plt
 from torch import nn
 
 import vitgeom_nb as vg
-from vitgeom_nb.figures.curvature import LOWEST
+from vitgeom_nb.core.measurement import parameters
+from vitgeom_nb.figures.bending import LOWEST
 
 STEPS = np.geomspace(1e-4, 1e-1, 7)
 
@@ -26,12 +25,12 @@ def models():
 
 @pytest.fixture(scope="module")
 def images():
-    return torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    return torch.rand(6, 3, 4, 4, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture(scope="module")
 def laws(models, images):
-    return [vg.step_law(model, images, steps=STEPS, directions=4, resamples=20) for model in models]
+    return [vg.step_law(model, images, lengths=STEPS, directions=4, resamples=20) for model in models]
 
 
 def polygon(collection):
@@ -67,11 +66,11 @@ def test_direction_change_draws_bands_median_mean_and_floor(models, images, tmp_
     bends = [vg.direction_change(model, images, directions=5, steps=8, epsilon=0.4) for model in models]
     figure = vg.figures.direction_change(bends)
     assert [axes.get_title().splitlines()[0] for axes in figure.axes] == ["ViT", "ResNet"]
-    assert "3 images, 5 directions" in figure.axes[0].get_title()
+    assert "6 images, 5 directions" in figure.axes[0].get_title()
     assert "0.05 rms per pixel" in figure.axes[0].get_ylabel()
     assert "degrees" in figure.axes[0].get_ylabel()
     for axes, bend in zip(figure.axes, bends, strict=True):
-        angle = np.degrees(bend["angle"].values.reshape(15, 7))
+        angle = np.degrees(bend["angle"].values.reshape(30, 7))
         median, mean, floor = axes.lines
         np.testing.assert_array_equal(median.get_xdata(), np.arange(1, 8))
         np.testing.assert_allclose(median.get_ydata(), np.median(angle, axis=0), rtol=1e-6)
@@ -94,6 +93,9 @@ def test_step_law_draws_marks_fits_and_the_step_of_the_other_figures(laws, tmp_p
     np.testing.assert_allclose(named["ViT"].get_ydata(), np.degrees(rms["typical"]))
     assert f"{float(rms['exponent']):.2f}" in named["ViT"].get_label()
     assert f"[{float(rms['exponent_low']):.2f}, {float(rms['exponent_high']):.2f}]" in named["ViT"].get_label()
+    few = [law.assign(exponent_low=np.nan * law["exponent"], exponent_high=np.nan * law["exponent"]) for law in laws]
+    named_few = vg.figures.step_law(few).axes[0].lines
+    assert f"ViT: $h^{{{float(rms['exponent']):.2f}}}$" in [line.get_label() for line in named_few]
     fit = axes.lines[1]
     assert np.polyfit(np.log(fit.get_xdata()), np.log(fit.get_ydata()), 1)[0] == pytest.approx(float(rms["exponent"]))
     assert named["step of the other figures"].get_xdata()[0] == 1e-3
@@ -106,7 +108,7 @@ def test_curvature_puts_smooth_networks_on_the_diagonal_and_relu_at_zero(models,
     exact = [vg.curvature(model, images, directions=4) for model in models]
     axes = vg.figures.curvature(exact, laws).axes[0]
     smooth, relu, diagonal = axes.lines
-    assert len(smooth.get_xdata()) == 12
+    assert len(smooth.get_xdata()) == 24
     np.testing.assert_allclose(smooth.get_ydata(), smooth.get_xdata(), rtol=1e-2)
     assert (relu.get_xdata() == 0).all()
     np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
@@ -136,4 +138,4 @@ def test_additivity_groups_layers_by_kind(models, images, tmp_path):
 def test_one_measurement_is_enough(models, images):
     bend = vg.direction_change(models[0], images, directions=2, steps=3)
     assert len(vg.figures.direction_change(bend).axes) == 1
-    assert json.loads(bend.attrs["parameters"])["steps"] == 3
+    assert parameters(bend)["steps"] == 3

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb.figures.paths import binned_means
+from vitgeom_nb.figures.boundary import binned_means
 
 from ..tiny_networks import crossing_images, pixels, random_network
 
@@ -21,10 +21,10 @@ def ways(model):
 
 def test_one_step(model):
     x = pixels(2)
-    step = vg.fgsm_step(model, x, vg.own_labels(model, x), epsilon=0.1)
+    step = vg.fgsm_step(model, x, model.labels(x), epsilon=0.1)
     left, middle, right = vg.figures.fgsm_step(step, image=1).axes
     np.testing.assert_allclose(left.images[0].get_array(), x[1].permute(1, 2, 0), atol=1e-6)
-    d = vg.fgsm_direction(model, x, vg.own_labels(model, x))[1].permute(1, 2, 0)
+    d = vg.fgsm_direction(model, x, model.labels(x))[1].permute(1, 2, 0)
     np.testing.assert_allclose(middle.images[0].get_array(), (d + 1) / 2, atol=1e-6)
     np.testing.assert_allclose(right.images[0].get_array(), (x[1].permute(1, 2, 0) + 0.1 * d).clip(0, 1), atol=1e-6)
     confidence = float(model.logits(x).softmax(1).amax(1)[1])
@@ -35,7 +35,7 @@ def test_one_step(model):
 
 def test_what_the_network_says_of_the_three_pictures(model):
     x = pixels(3)
-    labels = vg.own_labels(model, x)
+    labels = model.labels(x)
     step = vg.fgsm_step(model, x, labels, epsilon=0.1)
     d = vg.fgsm_direction(model, x, labels)
     for stage, shown in (("image", x), ("direction", (d + 1) / 2), ("moved", x + 0.1 * d)):
@@ -58,16 +58,17 @@ def test_travel_distance_shows_every_image_that_starts_right(model, ways, kind):
     np.testing.assert_allclose(shown, np.stack([way.confidence[crossed], way.epsilon[crossed]], 1))
     np.testing.assert_allclose(top, np.stack([way.confidence[never], np.full(never.sum(), 0.1)], 1))
     assert axes.get_xlabel() == "confidence"
-    assert "rms per pixel" in axes.get_ylabel()
+    assert "ε (pixel)" in axes.get_ylabel()
     assert f"{crossed.sum() + never.sum()} of 40 images" in axes.get_title()
     assert f"{float(ways.rank_correlation):+.2f}" in axes.get_title()
 
 
 def test_means_per_bin_on_paper():
-    confidence = np.array([0.05, 0.1, 0.08, 0.11, 0.12, 0.2, 0.9])
-    distance = np.array([1.0, 2.0, 3.0, 4.0, 4.0, 4.0, 9.0])
-    found = binned_means(confidence, distance, bins=10)  # 0.1 and 0.2 close their bins; 0.9 is alone
-    np.testing.assert_allclose(found, [[0.05, 2.0, 1.96 / np.sqrt(3)], [0.15, 4.0, 0.0]], atol=1e-12)
+    confidence = np.array([0.05, 0.1, 0.08, 0.02, 0.03, 0.04, 0.11, 0.12, 0.13, 0.14, 0.15, 0.2, *[0.9] * 5])
+    distance = np.array([1.0, 2.0, 3.0, 1.0, 2.0, 3.0, *[4.0] * 6, *[9.0] * 5])
+    found = binned_means(confidence, distance, bins=10)  # 0.1 and 0.2 close their bins; five at 0.9 are too few
+    half = 2.570582 * np.sqrt(4 / 5 / 6)  # Student's t of 5 degrees of freedom
+    np.testing.assert_allclose(found, [[0.05, 2.0, half], [0.15, 4.0, 0.0]], atol=1e-6)
 
 
 def test_examples_of_the_jump(ways):
@@ -77,8 +78,9 @@ def test_examples_of_the_jump(ways):
     for row, i in enumerate(both):
         one = ways.isel(image=i)
         panels = figure.axes[4 * row : 4 * row + 4]
-        for axes, stage in zip(panels, ways.stage.values, strict=True):
-            expected = one.picture.sel(stage=stage).values.transpose(1, 2, 0).clip(0, 1)
+        shown = (one.pixels, one.moved[0], one.jumped, one.moved[1])
+        for axes, picture in zip(panels, shown, strict=True):
+            expected = picture.values.transpose(1, 2, 0).clip(0, 1)
             np.testing.assert_allclose(axes.images[0].get_array(), expected, atol=1e-6)
         titles = [axes.get_title() for axes in panels]
         assert f"confidence {float(one.confidence):.2f}" in titles[0]
@@ -95,7 +97,7 @@ def test_paired_change(ways):
     both = (ways.outcome == "crossed").all("path").values
     shown = np.asarray(axes.collections[0].get_offsets())
     np.testing.assert_allclose(shown, ways.epsilon.values[both])
-    assert f"{both.sum()} images" in axes.get_title()
+    assert f"{both.sum()} of {(~np.isnan(ways.change.values)).sum()} images" in axes.get_title()
     assert f"{1e3 * float(ways.median_change):+.2f}" in axes.get_title()
     assert axes.get_xscale() == axes.get_yscale() == "log"
 
@@ -129,7 +131,7 @@ def test_the_plane_shows_three_legs_three_points_and_the_boundary(model, tmp_pat
             assert np.linalg.norm(line - crossing, axis=1).min() < size / 15
         assert axes.get_aspect() == 1
         assert f"{float(plane.off_plane_share[i].max()):.0%}" in axes.get_title()
-        assert "embedding units" in axes.get_xlabel()
+        assert "embedding" in axes.get_xlabel()
     again = vg.open_measurement(vg.save_measurement(plane, tmp_path / "p.nc"))
     other = vg.figures.path_plane(again)
     assert [a.get_title() for a in other.axes] == [a.get_title() for a in figure.axes]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb.summary import interval
+from vitgeom_nb.statistics.tables import interval
 
 
 @pytest.fixture(scope="module")
@@ -13,8 +13,8 @@ def tables():
     logits = 2 * torch.randn(400, 4, generator=own)
     labels = torch.multinomial(logits.softmax(1), 1, generator=own)[:, 0]
     return [
-        vg.reliability(logits, labels, bins=10, name="vit", resamples=50),
-        vg.reliability(logits, labels, bins=10, name="my network", temperature=3.0, resamples=50),
+        vg.reliability(logits=logits, labels=labels, bins=10, name="vit", resamples=50),
+        vg.reliability(logits=logits, labels=labels, bins=10, name="my network", temperature=3.0, resamples=50),
     ]
 
 
@@ -26,7 +26,7 @@ def test_bars_are_the_bins_and_fade_with_their_share(tables):
         bars = axes.patches
         assert len(bars) == len(full)
         assert len(full) < 10  # four classes: no confidence below 1/4
-        np.testing.assert_allclose([b.get_x() for b in bars], table.low[full])
+        np.testing.assert_allclose([b.get_x() for b in bars], table.lower_edge[full])
         np.testing.assert_allclose([b.get_width() for b in bars], 0.1)
         np.testing.assert_allclose([b.get_height() for b in bars], table.accuracy[full])
         alpha = np.array([b.get_alpha() for b in bars])
@@ -44,6 +44,10 @@ def test_bars_are_the_bins_and_fade_with_their_share(tables):
     assert figure.axes[0].get_ylabel() == "accuracy"
     assert figure.axes[0].get_title().startswith("ViT")
     assert figure.axes[1].get_title().startswith("my network")
+
+
+def test_five_measurements_fill_two_rows_of_three(tables):
+    assert len(vg.figures.reliability([*tables, *tables, tables[0]]).axes) == 5
 
 
 def test_whiskers_are_the_intervals_of_the_accuracy(tables):

@@ -9,7 +9,7 @@ import xarray as xr
 
 import vitgeom_nb as vg
 from tests.conftest import wrap_raw
-from tests.test_matching import Counting, pairs
+from tests.equivalence.test_matching import Counting, pairs
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def near(model: vg.VisionModel) -> xr.Dataset:
 
 @pytest.fixture(scope="module")
 def descended(model: vg.VisionModel) -> xr.Dataset:
-    return vg.match(model, *pairs(4, 0.1, 0.9), "gradient-descent", max_evaluations=9, residual=1e-9)
+    return vg.match(model, *pairs(4, 0.1, 0.9), method="gradient-descent", max_evaluations=9, residual=1e-9)
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +97,11 @@ def test_plane_projects_on_the_components_of_sources_and_targets(near: xr.Datase
 def test_walk_shows_frames_and_drift(walk: xr.Dataset) -> None:
     broken = walk.copy(deep=True)
     broken["drift"][1, 2], broken["failed"][1, 2] = 0.01, True
-    figure = vg.figures.fibre_walk(broken, image=1, frames=3)
+    figure = vg.figures.fibre_walk(broken, pair=1, frames=3)
     *frames, panel = figure.axes
     for axes, step in zip(frames, (0, 2, 4), strict=False):
         np.testing.assert_allclose(picture(axes), walk.path[1, step])
-    np.testing.assert_allclose(picture(frames[-1]), walk.toward[1])
+    np.testing.assert_allclose(picture(frames[-1]), walk.target[1])
     lines = {line.get_label(): line.get_data() for line in panel.get_lines()}
     np.testing.assert_allclose(lines["along the fibre"][1], broken.drift[1, 1:])
     np.testing.assert_allclose(lines["straight blend"][1], walk.straight_drift[1, 1:])
@@ -119,6 +119,22 @@ def test_homotopy_shows_frames_and_cosine(model: vg.VisionModel) -> None:
         np.testing.assert_allclose(picture(axes), path.path[1, k])
         assert axes.get_title() == f"s = {k / 4:.2f}"
     np.testing.assert_allclose(panel.get_lines()[0].get_data(), [path.s, path.cosine[1]])
+
+
+def test_a_path_of_three_points_fills_three_frames(model: vg.VisionModel) -> None:
+    path = vg.homotopy(model, *pairs(2), steps=2)
+    walk = vg.fibre_walk(model, *pairs(2), steps=2)
+    longer = vg.fibre_walk(model, *pairs(2), steps=4)
+    frames = [axes for axes in vg.figures.homotopy(path).axes if axes.get_title().startswith("s = ")]
+    assert [axes.get_title() for axes in frames] == ["s = 0.00", "s = 0.50", "s = 1.00"]
+    assert len(vg.figures.fibre_walk(walk).axes) == 3 + 2
+    first = vg.figures.fibre_walk([walk, longer]).axes[: 5 + 2]
+    assert [axes.get_title().split("\n")[0] for axes in first] == [
+        *("start", "step 1", "step 2", "", ""),
+        *("walked toward", ""),
+    ]
+    np.testing.assert_allclose(picture(first[2]), walk.path[0, 2])
+    assert not any(axes.axison or axes.get_images() for axes in first[3:5])
 
 
 def test_figures_of_a_saved_measurement_are_the_same(near: xr.Dataset, walk: xr.Dataset, tmp_path) -> None:

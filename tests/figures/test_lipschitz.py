@@ -6,13 +6,15 @@ import torch
 
 import vitgeom_nb as vg
 
-from .test_spectra import network
+from .test_jacobians import network
 
 
 @pytest.fixture(scope="module")
 def results():
     images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 0.6 + 0.2
-    return [vg.lldlc(network(name, seed, 4), images, radii=(0.01, 0.1, 1.0), count=5) for seed, name in enumerate("ab")]
+    return [
+        vg.lldlc(network(name, seed, 4), images, radii=(0.01, 0.1, 1.0), directions=5) for seed, name in enumerate("ab")
+    ]
 
 
 def test_constants_are_medians_over_images_and_directions(results):
@@ -68,7 +70,7 @@ def test_a_saved_measurement_gives_the_same_figure(results, tmp_path):
 
 def test_constants_without_a_spectrum_have_no_line_of_its_largest_value():
     images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    data = vg.lldlc(network("c", 3, 4), images, ("random",), radii=(0.01, 0.1, 1.0), count=5)
+    data = vg.lldlc(network("c", 3, 4), images, kinds=("random",), radii=(0.01, 0.1, 1.0), directions=5)
     axis = vg.figures.lldlc(data).axes[0]
     assert "$s_1$" not in {line.get_label() for line in axis.lines}
     np.testing.assert_allclose(axis.get_ylim()[1], 3 * float(data.lldlc.max()))

@@ -1,7 +1,7 @@
 import numpy as np
 
 import vitgeom_nb as vg
-from vitgeom_nb import training
+from vitgeom_nb.calibration import training
 
 CARD = {
     "sha256": "0" * 64,

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from vitgeom_nb import hub as ours
 from vitgeom_nb.errors import ArgumentError, HubError, VitgeomError
+from vitgeom_nb.hub import transfer as ours
 
-from . import stand_in_hub
-from .stand_in_hub import Fault, StandInHub, etag
+from .. import stand_in_hub
+from ..stand_in_hub import Fault, StandInHub, etag
 
 hub = stand_in_hub.hub
 
@@ -242,6 +242,70 @@ def test_a_name_server_that_hangs_is_no_longer_wait(there, brief, monkeypatch):
     for thread in threading.enumerate():  # the late answer comes into nobody's hands
         if thread.name == "hub":
             thread.join()
+
+
+def test_a_user_may_have_less_patience(there, monkeypatch):
+    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "1")
+    there.fault = Fault("hang")
+    with refused("does not answer within 1 s", "check the network"):
+        fetch()
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "2")
+    there.fault = Fault("stall")
+    with refused("sent nothing for 2 s after 0.3 of 0.5 MB"):
+        fetch()
+
+
+def test_a_user_may_have_more_patience(there, monkeypatch):
+    monkeypatch.setattr(ours, "ANSWER_S", 0.1)
+    monkeypatch.setattr(ours, "STALL_S", 0.1)
+    look_up = socket.getaddrinfo
+    with monkeypatch.context() as slow:
+        slow.setattr(socket, "getaddrinfo", lambda *args, **named: time.sleep(0.5) or look_up(*args, **named))
+        with refused("does not answer within 0.1 s"):
+            fetch()
+        assert "within 0.1 s" in ours.reachable()
+        slow.setenv("HF_HUB_ETAG_TIMEOUT", "60")
+        assert ours.reachable() is None
+        assert ours.listing(REPO) == sorted(FILES)
+    for thread in threading.enumerate():
+        if thread.name == "hub":
+            thread.join()
+    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "60")
+    there.fault = Fault("slow")  # half a second before the first byte
+    with refused("0.1 s"):
+        fetch()
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "60")
+    assert fetch().read_bytes() == BIG
+
+
+@pytest.mark.parametrize("name", ["HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"])
+@pytest.mark.parametrize("value", ["soon", "0", "-1", "2.5"])
+def test_patience_is_a_whole_number_of_seconds(there, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ArgumentError, match=f"{name} is '{value}'; set it to a whole number of seconds, or unset it"):
+        fetch()
+    monkeypatch.setenv(name, "")
+    assert fetch().read_bytes() == BIG
+
+
+def test_a_password_in_the_address_is_not_shown(there, monkeypatch):
+    from huggingface_hub import constants
+
+    secret = there.url.replace("://", "://me:s3cret@")
+    monkeypatch.setattr(constants, "ENDPOINT", secret)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", secret + "/{repo_id}/resolve/{revision}/{filename}")
+    told = []
+    for status in (401, 403, 404, 418, 429, 503):
+        there.fault = Fault("status", status)
+        with pytest.raises(HubError) as caught:
+            fetch()
+        told.append(str(caught.value))
+    there.stop()
+    with pytest.raises(HubError) as caught:
+        fetch()
+    for text in (*told, str(caught.value), str(ours.reachable())):
+        assert "s3cret" not in text
+        assert there.url in text or there.url.removeprefix("http://") in text
 
 
 def test_an_endpoint_that_is_no_address(there, monkeypatch):
@@ -569,7 +633,7 @@ def test_the_stand_in_is_a_program_too(tmp_path):
     repo = tmp_path / "models" / REPO
     repo.mkdir(parents=True)
     (repo / "config.json").write_bytes(b"{}")
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     script = "import huggingface_hub as h; print(open(h.hf_hub_download('org/net', 'config.json')).read())"
     serve = [sys.executable, "-m", "tests.stand_in_hub", str(tmp_path)]
     with subprocess.Popen(serve, cwd=root, stdout=subprocess.PIPE, text=True) as server:

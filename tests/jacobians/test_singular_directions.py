@@ -8,7 +8,7 @@ import torch
 
 import vitgeom_nb as vg
 from tests.conftest import wrap_raw
-from tests.test_matching import Counting
+from tests.equivalence.test_matching import Counting
 from vitgeom_nb.errors import ArgumentError
 
 

@@ -9,15 +9,10 @@ import pytest
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb import batching, errors, spectra
-from vitgeom_nb.jacobian import (
-    _SAVED,
-    chunk_that_fits,
-    jacobian_blocks,
-    jacobian_rows,
-    reduction_error,
-)
-from vitgeom_nb.spectrum import ROWS, gram_matrix, tiled_gram
+from vitgeom_nb import errors
+from vitgeom_nb.jacobians import singular_spectrum as spectra
+from vitgeom_nb.jacobians.gram import ROWS, gram_matrix, tiled_gram
+from vitgeom_nb.jacobians.rows import _SAVED, chunk_that_fits, jacobian_blocks, jacobian_rows, reduction_error
 
 
 def images(count: int, size: int = 64, seed: int = 1) -> torch.Tensor:
@@ -86,11 +81,6 @@ def test_the_chunk_follows_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> N
     assert chunk_that_fits(model) == 1
 
 
-def test_free_memory_is_what_the_machine_has() -> None:
-    free = batching.free_memory(torch.device("cpu"))
-    assert 2**24 < free < 2**50
-
-
 @pytest.mark.parametrize("name", ["vit", "swin", "resnet", "mobilenetv2"])
 def test_chunks_of_every_size_agree_to_the_stated_tolerance(name: str) -> None:
     model, x = vg.load(name), images(1)[0]
@@ -120,8 +110,8 @@ def test_reduced_precision_says_how_far_off_it_is(name: str) -> None:
     less = jacobian_rows(model, x, precision=torch.bfloat16)
     error = float((less - full).norm() / full.norm())
     assert 1e-4 < error < 0.5
-    assert reduction_error(model, x, torch.bfloat16) == pytest.approx(error, rel=0.5)
-    assert reduction_error(model, x, None) == 0
+    assert reduction_error(model, x, torch.bfloat16, 0) == pytest.approx(error, rel=0.5)
+    assert reduction_error(model, x, None, 0) == 0
 
 
 def test_the_measurement_says_which_precision_it_used() -> None:
@@ -140,6 +130,25 @@ def test_the_measurement_says_which_precision_it_used() -> None:
         vg.singular_spectrum(vg.load("vit", dtype=torch.float64), x, precision="bfloat16")
     with pytest.raises(errors.ArgumentError, match="at least one row"):
         vg.singular_spectrum(model, x, held=0)
+
+
+def test_ranks_in_reduced_precision_count_what_its_error_leaves() -> None:
+    model, x = vg.load("vit"), images(2)
+    full = vg.singular_spectrum(model, x)
+    less = vg.singular_spectrum(model, x, precision="bfloat16", vectors=True)
+    assert (full.numerical_rank == 190).all()  # a layer norm takes two of 192
+    assert (less.numerical_rank < 190).all()
+    assert (less.numerical_rank > 10).all()
+    size = full.frobenius / full.singular_value[:, 0]
+    np.testing.assert_allclose(less.rank_tolerance, less.jacobian_error * size, rtol=0.05)
+    for i, rank in enumerate(less.numerical_rank.values):
+        J, rough = (jacobian_rows(model, x[i], precision=p) for p in (None, torch.bfloat16))
+        error = float(torch.linalg.matrix_norm(rough - J, 2))
+        # each value counted lies further from zero than the error can take it, and so is not zero in full precision
+        assert float(less.singular_value[i, rank - 1]) > error
+        assert np.isnan(less.right_vector[i, rank:]).all()
+        assert not np.isnan(less.right_vector[i, :rank]).any()
+    assert "rank_tolerance" not in full
 
 
 def stopping(monkeypatch: pytest.MonkeyPatch, after: int) -> None:

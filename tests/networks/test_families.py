@@ -20,13 +20,14 @@ import transformers
 from PIL import Image
 
 import vitgeom_nb as vg
-from vitgeom_nb.catalogue import CATALOGUE
-from vitgeom_nb.derivatives import all_derivatives
-from vitgeom_nb.directions import unit
+from vitgeom_nb.core.random_directions import unit
 from vitgeom_nb.errors import ArgumentError, ModelError, WeightsError
+from vitgeom_nb.networks.catalogue import CATALOGUE
+from vitgeom_nb.networks.differentiation import all_derivatives
+from vitgeom_nb.networks.from_pip import PACKAGES
 
-from .stand_in_hub import StandInHub, point_at
-from .tiny_checkpoints import CLASSES, HF, TIMM, hf_checkpoint, timm_checkpoint
+from ..stand_in_hub import StandInHub, point_at
+from ..tiny_checkpoints import CLASSES, HF, TIMM, hf_checkpoint, timm_checkpoint
 
 FAMILIES = (*HF, *TIMM)
 WORDS = ["cat", "dog", "boat"]
@@ -71,8 +72,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def pictures(model: vg.VisionModel, count: int = 2, size: int | None = None) -> torch.Tensor:
-    draw, side = torch.Generator().manual_seed(3), size or model.size
-    return torch.rand(count, 3, side, side, generator=draw, dtype=torch.float64) * 0.8 + 0.1
+    draw, sides = torch.Generator().manual_seed(3), (size, size) if size else model.size
+    return torch.rand(count, 3, *sides, generator=draw, dtype=torch.float64) * 0.8 + 0.1
 
 
 def normalised(model: vg.VisionModel, x: torch.Tensor) -> torch.Tensor:
@@ -208,6 +209,61 @@ def test_every_kind_of_derivative_is_right(served, name):
     assert max(errors["vjp"], errors["vmap"], errors["jacrev"]) < 1e-12
 
 
+# name -> the first block by its dotted name in the published network, and how it is read unless told
+BLOCKS = {
+    "clip": ("vision_model.encoder.layers.0", "class token"),
+    "beit": ("beit.layers.0", "class token"),
+    "deit": ("deit.layers.0", "class token"),
+    "vitmae": ("layers.0", "class token"),
+    "vitmsn": ("layers.0", "class token"),
+    "dinov2": ("encoder.layer.0", "class token"),
+    "siglip": ("vision_model.encoder.layers.0", "mean over tokens"),
+    "vit": ("vit.layers.0", "class token"),
+    "vit-headless": ("layers.0", "class token"),
+    "swin": ("swin.encoder.layers.0.blocks.0", "mean over tokens"),
+    "resnet": ("resnet.encoder.stages.0.layers.0", "mean over places"),
+    "swin-t": ("layers.0.blocks.0", "mean over places"),
+    "vit-b16": ("blocks.0", "class token"),
+    "resnet50": ("layer1.0", "mean over places"),
+    "mobilenetv2_100": ("blocks.0.0", "mean over places"),
+}
+
+
+def block_by_hand(name: str, network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What the first block of the published network gives in a whole pass, as a vector."""
+    block, read = BLOCKS[name]
+    given: list[torch.Tensor] = []
+    part = (network.vit if name == "vitmae" else network).get_submodule(block)
+    handle = part.register_forward_hook(lambda _, __, out: given.append(out[0] if isinstance(out, tuple) else out))
+    by_hand(name, network, x)
+    handle.remove()
+    if read == "class token":
+        return given[0][:, 0]
+    return given[0].mean(1 if read == "mean over tokens" else (1, 2) if name == "swin-t" else (2, 3))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_is_read_at_its_blocks(served, name):
+    model, network = served.model(name), served.networks[name].double()
+    layer, read = ("body." if name in HF else "") + BLOCKS[name][0], BLOCKS[name][1]
+    inner, x = model.at(layer), pictures(model)
+    assert layer in model.layers
+    assert inner.read == read
+    with torch.no_grad():
+        expected = block_by_hand(name, network, normalised(model, x))
+        torch.testing.assert_close(inner.embed(x), expected, rtol=1e-12, atol=1e-12)
+        if model.has_logits:
+            assert torch.equal(inner.logits(x), model.logits(x))
+        for other in model.layers:  # every one of them knows something of the picture
+            z = model.at(other).embed(x)
+            assert float((z[0] - z[1]).norm()) > 1e-6
+    errors = derivative_errors(inner, name in KINKED)
+    assert errors["adjoint"] < 1e-12
+    assert errors["jvp"] < 1e-6
+    assert errors["double backward"] < 1e-6
+    assert max(errors["vjp"], errors["vmap"], errors["jacrev"]) < 1e-12
+
+
 def a_picture(width: int, height: int) -> Image.Image:
     draw = np.random.default_rng(width)
     coarse = Image.fromarray(draw.integers(0, 256, (9, 7, 3), dtype=np.uint8))
@@ -237,12 +293,12 @@ def test_preprocessing_is_the_checkpoints_own(served, name):
     folder = served.hub.folder / "models" / address(name).removeprefix("hf/")
     assert preprocessing_error(model, folder, name if name in TIMM else None) < 1e-6
     seen = model.preprocess(a_picture(300, 240))
-    assert seen.shape == (3, model.size, model.size)
+    assert seen.shape == (3, *model.size)
     assert seen.dtype == torch.float32
     assert seen.min() >= 0
     assert seen.max() <= 1
     with pytest.raises(vg.errors.ImageError, match="takes"):
-        model.pixels(torch.rand(1, 3, model.size + 8, model.size + 8))
+        model.pixels(torch.rand(1, 3, model.size[0] + 8, model.size[1] + 8))
 
 
 def test_provenance_goes_into_the_measurement(served):
@@ -282,6 +338,38 @@ def test_half_precision_and_pickled_checkpoints(own_hub):
     assert half.embed(x).dtype == torch.float32
     torch.testing.assert_close(half.embed(x), whole.embed(x), rtol=0, atol=2e-2)
     torch.testing.assert_close(pickled.embed(x), whole.embed(x), rtol=0, atol=0)
+
+
+def test_networks_of_oblong_pictures(own_hub):
+    models = own_hub.folder / "models"
+    network = hf_checkpoint("resnet", models / "tiny" / "oblong").double()
+    oblong = transformers.ViTImageProcessor(size={"height": 40, "width": 72}, do_normalize=True)
+    oblong.save_pretrained(models / "tiny" / "oblong")
+    model = vg.load("hf/tiny/oblong", dtype=torch.float64)
+    assert model.size == (40, 72)
+    assert model.preprocess(a_picture(300, 240)).shape == (3, 40, 72)
+    x = pictures(model)
+    with torch.no_grad():
+        torch.testing.assert_close(model.embed(x), by_hand("resnet", network, normalised(model, x)))
+    address = CATALOGUE["resnet50"].source
+    network = timm_checkpoint("resnet50", models / address).double()
+    config = json.loads((models / address / "config.json").read_text())
+    config["pretrained_cfg"]["input_size"] = [3, 40, 72]
+    (models / address / "config.json").write_text(json.dumps(config))
+    model = vg.load("resnet50", dtype=torch.float64)
+    assert model.size == (40, 72)
+    assert model.preprocess(a_picture(300, 240)).shape == (3, 40, 72)
+    x = pictures(model)
+    with torch.no_grad():
+        torch.testing.assert_close(model.embed(x), by_hand("resnet50", network, normalised(model, x)))
+
+
+def test_a_network_of_pictures_of_any_shape_is_refused(own_hub):
+    root = own_hub.folder / "models" / "tiny" / "any"
+    hf_checkpoint("resnet", root)
+    transformers.CLIPImageProcessor(size={"shortest_edge": 32}, do_center_crop=False).save_pretrained(root)
+    with pytest.raises(ModelError, match="keeps the proportions of pictures"):
+        vg.load("hf/tiny/any")
 
 
 class Evil:
@@ -360,6 +448,8 @@ def real(name: str) -> torch.nn.Module:
     with torch.device("meta"):
         if kind == "timm":
             return timm.create_model(rest)
+        if kind == "pip":
+            return timm.create_model(PACKAGES[rest].architecture)
         if kind == "torchvision":
             from torchvision.models import googlenet
 
@@ -395,7 +485,7 @@ def test_the_catalogue_describes_the_published_networks(name):
     if hasattr(module, "head_hidden_size"):
         width = module.head_hidden_size
     assert width == entry.dim
-    row = vg.models("paper").loc[name]
+    row = vg.models(entry.tier).loc[name]
     assert row["parameters"] == entry.parameters
     assert row["source"] == entry.source
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import hashlib
+import re
+import socket
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -16,20 +19,21 @@ import torchvision
 from PIL import Image
 
 import vitgeom_nb as vg
-from vitgeom_nb import torchvision_models
-from vitgeom_nb.errors import HubError, ModelError, WeightsError
+from vitgeom_nb.core.progress import silent
+from vitgeom_nb.errors import ArgumentError, HubError, ModelError, WeightsError
+from vitgeom_nb.networks import from_torchvision as torchvision_models
 
 WEIGHTS = torchvision.models.GoogLeNet_Weights.IMAGENET1K_V1
 
 
 class Site(ThreadingHTTPServer):
-    """Serves one content under any name; `fault` says how not to."""
+    """Serves one content under any name; `fault` says how not to, for so many requests or always."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.content, self.fault, self.asked = b"", "", []
+        self.content, self.fault, self.times, self.asked = b"", "", -1, 0
         self.over = threading.Event()
 
 
@@ -41,19 +45,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         site = self.server
-        start = int(self.headers.get("Range", "bytes=0-")[6:-1])
-        site.asked.append(start)
-        if site.fault == "hang":
-            site.over.wait(30)
-            return
-        if site.fault == "404":
-            return self.send_error(404)
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(site.content) - start))
-        self.end_headers()
-        body = site.content[start:]
-        self.wfile.write(body[: len(body) // 2] if site.fault == "cut" else body)
-        return None
+        site.asked += 1
+        fault, site.times = site.fault if site.times else "", site.times - 1
+        if fault == "hang":
+            site.over.wait(60)
+        elif fault == "404":
+            self.send_error(404)
+        elif fault == "garbage":
+            self.wfile.write(b"no HTTP\r\n\r\n")
+        else:
+            self.send_response(200)
+            self.send_header("Content-Length", "many" if fault == "length" else str(len(site.content)))
+            self.end_headers()
+            half = site.content[: len(site.content) // 2]
+            self.wfile.write({"cut": half, "stall": half, "wrong": site.content[::-1]}.get(fault, site.content))
+            if fault == "stall":
+                site.over.wait(60)
 
 
 @pytest.fixture
@@ -61,6 +68,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     with Site() as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         monkeypatch.setenv("VITGEOM_TORCHVISION_URL", f"http://127.0.0.1:{server.server_port}/models/")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch"))
         yield server
         server.over.set()
@@ -74,44 +82,117 @@ class Known:
         self.url = f"https://elsewhere/models/net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
 
 
-def test_a_file_comes_once_and_is_checked(site):
-    site.content = bytes(range(256)) * 1000
-    path = torchvision_models._weights(Known(site.content))
-    assert path.read_bytes() == site.content
-    assert torchvision_models._weights(Known(site.content)) == path
-    assert site.asked == [0]
+CONTENT = bytes(range(256)) * 1000
+
+
+def fetched() -> Path:
+    return torchvision_models._weights(Known(CONTENT))
+
+
+def left(folder: Path) -> list[Path]:
+    return list((folder / "torch" / "checkpoints").iterdir())
+
+
+def test_a_file_comes_once_and_is_checked(site, tmp_path):
+    site.content = CONTENT
+    path = fetched()
+    assert path.read_bytes() == CONTENT
+    assert left(tmp_path) == [path]
+    assert fetched() == path
+    assert site.asked == 1
     path.write_bytes(b"damaged")
-    assert torchvision_models._weights(Known(site.content)).read_bytes() == site.content
-    assert site.asked == [0, 0]
-
-
-def test_a_cut_download_goes_on_where_it_stopped(site):
-    site.content, site.fault = bytes(range(256)) * 10_000, "cut"
-    with pytest.raises(HubError, match=r"broke off after 1,280,000 of 2,560,000 bytes; ask again"):
-        torchvision_models._weights(Known(site.content))
-    site.fault = ""
-    assert torchvision_models._weights(Known(site.content)).read_bytes() == site.content
-    assert site.asked == [0, 1_280_000]
+    assert fetched().read_bytes() == CONTENT
+    assert site.asked == 2
 
 
 @pytest.mark.parametrize(
-    ("fault", "error", "words"),
-    [("404", HubError, "answers 404"), ("hang", HubError, "timed out"), ("wrong", WeightsError, "digest")],
+    ("fault", "words", "requests"),
+    [
+        ("404", "answers 404 (Not Found); try again later", 1),
+        ("hang", "cannot be fetched (timed out); check the connection", 1),
+        ("stall", "cannot be fetched (timed out); check the connection", 1),
+        ("garbage", "cannot be fetched (no HTTP); check the connection and VITGEOM_TORCHVISION_URL", 1),
+        ("length", "cannot be fetched (invalid literal for int() with base 10: 'many')", 1),
+        ("cut", "came cut off or changed, twice: its digest is not the", 2),
+        ("wrong", "came cut off or changed, twice: its digest is not the", 2),
+    ],
 )
-def test_faults_are_sentences(site, fault, error, words):
-    known, site.content = Known(b"right"), b"wrong"
-    site.fault = fault
-    begin = time.monotonic()
-    with pytest.raises(error, match=words):
-        torchvision_models._weights(known)
-    assert time.monotonic() - begin < 10
+def test_faults_are_sentences_and_leave_nothing(site, tmp_path, monkeypatch, fault, words, requests):
+    monkeypatch.setattr(torchvision_models, "TIMEOUT", 0.3)
+    site.content, site.fault = CONTENT, fault
+    with pytest.raises(HubError, match=re.escape(words)) as caught:
+        fetched()
+    assert str(tmp_path / "torch" / "checkpoints" / "net-") in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert site.asked == requests
+    assert left(tmp_path) == []
+    site.fault = ""
+    assert fetched().read_bytes() == CONTENT
 
 
-def test_nobody_there(site, monkeypatch):
+@pytest.mark.parametrize("fault", ["cut", "wrong"])
+def test_wrong_bytes_are_fetched_again_once(site, fault):
+    site.content, site.fault, site.times = CONTENT, fault, 1
+    assert fetched().read_bytes() == CONTENT
+    assert site.asked == 2
+
+
+def test_nobody_there(site):
     site.shutdown()
     site.server_close()
-    with pytest.raises(HubError, match="cannot be fetched"):
-        torchvision_models._weights(Known(b""))
+    with pytest.raises(HubError, match=r"cannot be fetched .*refused.*check the connection"):
+        fetched()
+
+
+def test_no_address(site, monkeypatch):
+    monkeypatch.setenv("VITGEOM_TORCHVISION_URL", "mirror")
+    with pytest.raises(ArgumentError, match="VITGEOM_TORCHVISION_URL is 'mirror'; set it to an address"):
+        fetched()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_disk_that_fills_up(site, tmp_path, monkeypatch):
+    def full(name: str, mode: str) -> IO[bytes]:
+        Path(name).symlink_to("/dev/full")
+        return Path(name).open(mode)
+
+    site.content = CONTENT
+    monkeypatch.setattr(torch.hub, "open", full, raising=False)
+    with pytest.raises(HubError, match=r"cannot be written \(No space left on device\); free some space"):
+        fetched()
+    assert left(tmp_path) == []
+    monkeypatch.undo()
+    assert Path("/dev/full").is_char_device()
+
+
+def test_a_cache_that_cannot_be_written(site, tmp_path):
+    (tmp_path / "torch").write_text("in the way")
+    with pytest.raises(HubError, match=r"cannot be written \(.*set TORCH_HOME to another folder"):
+        fetched()
+    assert site.asked == 0
+
+
+def test_the_limit_of_sockets_is_as_before(site):
+    site.content = CONTENT
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(lambda _: fetched(), range(8)))) == 1
+    assert socket.getdefaulttimeout() is None
+    with torchvision_models._patience(2.5):
+        assert socket.getdefaulttimeout() == 2.5
+    assert socket.getdefaulttimeout() is None
+
+
+def test_bars_obey(site, monkeypatch, capsys):
+    site.content = CONTENT
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    path = fetched()
+    assert "100%" in capsys.readouterr().err
+    path.unlink()
+    with silent():
+        fetched().unlink()
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    fetched()
+    assert capsys.readouterr().err == ""
 
 
 def googlenet() -> torch.nn.Module:

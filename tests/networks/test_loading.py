@@ -1,18 +1,19 @@
 import copy
 import hashlib
+import json
 import shutil
 
-import numpy as np
 import pytest
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb import zoo
-from vitgeom_nb.derivatives import all_derivatives
-from vitgeom_nb.directions import unit
-from vitgeom_nb.errors import ArgumentError, ImageError, ModelError, WeightsError
+from vitgeom_nb.calibration import predictions as calibration
+from vitgeom_nb.core.random_directions import unit
+from vitgeom_nb.errors import ArgumentError, DataError, ImageError, ModelError, WeightsError
+from vitgeom_nb.networks import embedded as zoo
+from vitgeom_nb.networks.differentiation import all_derivatives
 
-from .conftest import Affine, wrap_raw
+from ..conftest import Affine, wrap_raw
 
 NAMES = ("vit", "swin", "resnet", "mobilenetv2")
 
@@ -145,7 +146,7 @@ def good(size=4):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((2, 3, 4, 4)), "torch tensor"),
+        ("cat.png", "torch tensor, a NumPy array"),
         (good()[0], r"\(B, 3, H, W\)"),
         (good()[:, :2], r"\(B, 3, H, W\)"),
         (good()[:0], "at least one"),
@@ -197,6 +198,50 @@ def test_missing_weights_and_cards_say_what_to_do(copied_zoo):
         vg.load("vit")
 
 
+@pytest.mark.parametrize("damage", ["cut", "empty", "list", "key", "type", "binary"])
+def test_a_damaged_card_is_one_sentence_with_its_name(copied_zoo, damage):
+    path = copied_zoo / "vit.json"
+    whole = json.loads(path.read_text())
+    content = {
+        "cut": path.read_text()[:200],
+        "empty": "",
+        "list": "[]",
+        "key": json.dumps({key: value for key, value in whole.items() if key != "sha256"}),
+        "type": json.dumps(whole | {"classes": 200}),
+        "binary": None,
+    }[damage]
+    path.write_bytes(bytes(range(256)) if content is None else content.encode())
+    zoo.card.cache_clear()
+    for use in (lambda: vg.load("vit"), lambda: vg.models("embedded")):
+        with pytest.raises(WeightsError, match=r"vit\.json cannot be read \(.+\); reinstall") as caught:
+            use()
+        assert "\n" not in str(caught.value)
+
+
+def test_damaged_records_of_a_zoo_are_one_sentence_with_their_name(copied_zoo, monkeypatch):
+    path = copied_zoo / "vit.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"history": [{"epochs": 1}]}))
+    zoo.card.cache_clear()
+    with pytest.raises(ModelError, match=r"vit\.json cannot be read \(it has no 'epoch'\)"):
+        vg.training_history("vit")
+    predictions = copied_zoo / "vit.predictions.npz"
+    whole = calibration.zoo_file("vit.predictions.npz").read_bytes()
+    monkeypatch.setattr(calibration, "zoo_file", lambda name: copied_zoo / name)
+    for content in (b"", whole[:1000], whole[:-1000], whole[:9000] + whole[9100:], b"no archive"):
+        predictions.write_bytes(content)
+        with pytest.raises(DataError, match=r"vit\.predictions\.npz cannot be read"):
+            vg.recorded_predictions("vit")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000])
+def test_a_damaged_config_is_one_sentence_with_its_name(tmp_path, content):
+    from vitgeom_nb.networks.from_transformers import _config
+
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"config\.json cannot be read \(.+\); delete it"):
+        _config(tmp_path / "config.json")
+
+
 def test_a_file_that_is_not_safetensors_is_refused_even_with_its_digest(tmp_path):
     path = tmp_path / "x.safetensors"
     path.write_bytes(b"hello")
@@ -209,8 +254,8 @@ def test_table_of_models():
     assert list(table.index) == list(NAMES)
     assert set(table["family"]) == {"transformer", "CNN"}
     assert (table["parameters"].between(1e6, 3e6)).all()
-    assert set(vg.models().index) == {*NAMES, *vg.models("paper").index}
-    with pytest.raises(ArgumentError, match="embedded, paper"):
+    assert set(vg.models().index) == {*NAMES, *vg.models("pretrained").index, *vg.models("paper").index}
+    with pytest.raises(ArgumentError, match="embedded, pretrained, paper"):
         vg.models("papers")
 
 
@@ -224,22 +269,45 @@ def test_tier_comes_from_the_environment(monkeypatch):
         vg.tier()
 
 
-def test_digest_of_a_wrapped_module_depends_on_its_weights_only():
+def test_models_loaded_by_name_compute_where_the_environment_says(monkeypatch):
+    monkeypatch.setenv("VITGEOM_DEVICE", "cpu:0")
+    for name in NAMES:
+        assert vg.load(name).device == torch.device("cpu", 0)
+    monkeypatch.setenv("VITGEOM_DEVICE", "nowhere")
+    for name in NAMES:
+        with pytest.raises(ArgumentError, match=r"^There is no device 'nowhere' that VITGEOM_DEVICE names here: .*\.$"):
+            vg.load(name)
+        assert vg.load(name, device="cpu").device == torch.device("cpu")
+    monkeypatch.delenv("VITGEOM_DEVICE")
+    assert vg.load("vit").device == torch.device("cpu")
+
+
+def test_digest_of_a_wrapped_module_depends_on_all_that_it_computes():
     same = wrap_raw(Affine(5, 4), 4).digest, wrap_raw(Affine(5, 4), 4).digest
     assert same[0] == same[1] != wrap_raw(Affine(5, 4, seed=1), 4).digest
+    whole = {"mean": [0.5] * 3, "std": [0.5] * 3, "size": 4}
+    others = [whole, {**whole, "mean": [0.4] * 3}, {**whole, "std": [0.4] * 3}]
+    digests = {vg.wrap(Affine(5, 4), **options).digest for options in others}
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5), torch.nn.ReLU())
+    smooth = torch.nn.Sequential(*net[:2], torch.nn.GELU())
+    digests |= {vg.wrap(module, **whole).digest for module in (net, smooth)}
+    assert len(digests) == 5
 
 
 def test_batches_suit_the_device_unless_told(affine):
     by_size = {32: 32, 64: 32, 128: 21, 224: 8, 512: 8}
     for size, batch in by_size.items():
         model = copy.copy(affine)
-        model.size = size
-        assert model.batch_size() == batch
+        model.size = (size, size)
+        assert model.batch_size == batch
         model.device = torch.device("cuda")
-        assert model.batch_size() == 256
-    assert affine.batch_size(3) == 3
-    with pytest.raises(ArgumentError, match="batch is 0; pass at least one image"):
-        vg.direction_change(affine, torch.full((1, 3, affine.size, affine.size), 0.5), directions=1, batch=0)
+        assert model.batch_size == 256
+    affine.batch_size = 3
+    assert affine.batch_size == affine.in_dtype(torch.float32).batch_size == 3
+    for wrong in (0, 2.5, "many"):
+        with pytest.raises(ArgumentError, match="pass at least one image at a time"):
+            affine.batch_size = wrong
+    assert affine.batch_size == 3
 
 
 def test_a_watched_model_is_the_same_model_and_tells_of_every_pass(affine, pixels):

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.book import PAGES
-from tests.browser import browser, site
+from tests.browser import browser, site, slow_site
+from tests.chapters import PAGES
 
-__all__ = ["browser", "site"]
+__all__ = ["browser", "site", "slow_site"]
 ROWS = pytest.StashKey[list[str]]()
 
 

@@ -8,8 +8,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from tests.book import PAGES, chapters
-from tests.browser import PHONE, WIDE, Visit, file_address
+from tests.browser import LETTERS, PHONE, WIDE, Visit, file_address
+from tests.chapters import PAGES, chapters
 
 HEAVIEST = 2_500_000  # bytes of a page with everything it loads
 CHAPTERS = chapters()
@@ -29,15 +29,16 @@ def test_page_asks_nobody_else_and_does_not_complain(
     context.close()
 
 
+@pytest.mark.parametrize("letters", LETTERS)
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_page_fits_a_phone(browser: Browser, site: str, name: str) -> None:
+def test_page_fits_a_phone(browser: Browser, site: str, name: str, letters: str) -> None:
     context = browser.new_context(viewport=PHONE)
-    page = Visit.open(context, f"{site}/book/{name}.html").page
+    page = Visit.open(context, f"{site}/book/{name}.html", letters).page
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    # nor may an article hide what sticks out of it: only tables, code and formulas scroll in their own frame
+    # nor may an article hide what sticks out of it: only tables and formulas scroll in their own frame
     outside = page.evaluate(
-        """width => [...document.querySelectorAll('article figure, article img, article p, article h1, article h2')]
-        .filter(e => !e.closest('pre, table, mjx-container') && e.getBoundingClientRect().right > width + 1)
+        """width => [...document.querySelectorAll('article :is(figure, img, p, h1, h2, pre)')]
+        .filter(e => !e.closest('table, mjx-container') && e.getBoundingClientRect().right > width + 1)
         .map(e => e.outerHTML.slice(0, 120))""",
         PHONE["width"],
     )
@@ -45,11 +46,51 @@ def test_page_fits_a_phone(browser: Browser, site: str, name: str) -> None:
     context.close()
 
 
+# what may scroll sideways or is wider than it shows, and what is a tab stop for no reason
+UNREACHABLE = """() => [...document.querySelectorAll('article *')].filter(e => {
+    const scrolls = ['auto', 'scroll'].includes(getComputedStyle(e).overflowX) && e.scrollWidth > e.clientWidth + 1;
+    return scrolls && !e.matches('[tabindex="0"][role][aria-label]');
+}).map(e => e.outerHTML.slice(0, 120))"""
+NEEDLESS = """() => [...document.querySelectorAll('article [tabindex="0"]')]
+    .filter(e => !e.matches('.sideways, .math, .xr-wrap')).map(e => e.outerHTML.slice(0, 120))"""
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+@pytest.mark.parametrize("letters", LETTERS)
 @pytest.mark.parametrize("name", CHAPTERS)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_page_has_no_serious_barrier(browser: Browser, site: str, name: str, scheme: str) -> None:
-    context = browser.new_context(viewport=WIDE, color_scheme=scheme)  # type: ignore[arg-type]
-    page = Visit.open(context, f"{site}/book/{name}.html").page
+def test_what_scrolls_sideways_is_a_tab_stop(
+    browser: Browser, site: str, name: str, letters: str, script: bool
+) -> None:
+    context = browser.new_context(viewport=PHONE, java_script_enabled=script)
+    page = Visit.open(context, f"{site}/book/{name}.html", letters).page
+    assert page.evaluate(UNREACHABLE) == []
+    assert page.evaluate(NEEDLESS) == []
+    context.close()
+
+
+def test_a_wide_table_is_read_by_keyboard(browser: Browser, site: str) -> None:
+    context = browser.new_context(viewport=PHONE, java_script_enabled=False)
+    page = Visit.open(context, f"{site}/book/intro.html", "wide letters").page
+    table = page.get_by_role("group", name="Table: Notation")
+    table.focus()
+    assert table.evaluate("e => e === document.activeElement && e.scrollLeft === 0")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(500)
+    assert table.evaluate("e => e.scrollLeft") > 0
+    context.close()
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.parametrize(
+    ("scheme", "viewport", "letters"),
+    [("light", WIDE, "own letters"), ("dark", WIDE, "own letters"), ("light", PHONE, "wide letters")],
+    ids=["light", "dark", "phone with wide letters"],
+)
+def test_page_has_no_serious_barrier(
+    browser: Browser, site: str, name: str, scheme: str, viewport: dict[str, int], letters: str
+) -> None:
+    context = browser.new_context(viewport=viewport, color_scheme=scheme)  # type: ignore[arg-type]
+    page = Visit.open(context, f"{site}/book/{name}.html", letters).page
     found = Axe().run(page).response["violations"]
     grave = [
         f"{v['id']}: {v['help']}: {node['html'][:160]}"

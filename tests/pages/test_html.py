@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup, Tag
 
-from tests.book import PAGES, ROOT, chapters
+from tests.chapters import PAGES, ROOT, chapters
 
 WITHOUT_CHECKS = {"intro", "api", "references"}
 BROKEN = re.compile(r"\b(nan|inf|None|NaT)\b|\{(numref|cite|ref|doc|eq)[:}]|\[\?\]")
@@ -97,6 +97,21 @@ def test_every_internal_link_leads_somewhere(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in chapters() if name not in WITHOUT_CHECKS])
 def test_chapter_says_what_it_checked(name: str) -> None:
     assert any("What we checked" in heading.text for heading in article(name).select("h2"))
+
+
+@pytest.mark.parametrize("name", chapters())
+def test_tables_and_formulas_are_tab_stops_with_a_name_and_nothing_else_is(name: str) -> None:
+    body = article(name)
+    stops = body.select('[tabindex="0"]')
+    wide = [table.parent for table in body.select("table")] + body.select("div.math, .xr-wrap")
+    assert {id(stop) for stop in stops} == {id(one) for one in wide}
+    for stop in stops:
+        kind, _, above = stop["aria-label"].partition(": ")
+        assert stop["role"] == "group"
+        assert kind == ("Table" if stop.table else "Formula" if "math" in stop["class"] else "Measurement")
+        heading = stop.find_previous(re.compile("^h[1-6]$"))
+        assert above == " ".join(heading.text.split()).removesuffix("#")
+    assert len(stops) < 40  # a reader's Tab key
 
 
 @pytest.mark.parametrize("name", chapters())

@@ -17,8 +17,8 @@ import nbformat
 import pytest
 from playwright.sync_api import Browser, Page, TimeoutError
 
-from tests.book import ROOT
 from tests.browser import WIDE, Visit
+from tests.chapters import ROOT
 from tests.explore.makers import trajectory
 
 CODE = f"""import sys
@@ -71,7 +71,7 @@ def lab(tmp_path: Path, browser: Browser) -> Iterator[str]:
 
 def run_first_cell(page: Page) -> None:
     """Run the only cell, once the kernel is there; a key pressed before the notebook listens is lost, so ask again."""
-    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=180_000)
+    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for()
     cell = page.locator(".jp-Notebook .jp-CodeCell").first
     for _ in range(5):
         cell.locator(".cm-content").click()
@@ -90,7 +90,7 @@ def test_a_cell_becomes_a_widget_that_computes(lab: str, browser: Browser) -> No
     page = visit.page
     run_first_cell(page)
     field = page.locator(".jp-OutputArea .widget-text input[type=number]")
-    field.wait_for(timeout=120_000)
+    field.wait_for()
     output = page.locator(".jp-OutputArea .vg-explorer")
     explorer = trajectory()
     assert output.locator("dd").all_text_contents() == list(explorer.frame(explorer.start).readout.values())
@@ -102,14 +102,13 @@ def test_a_cell_becomes_a_widget_that_computes(lab: str, browser: Browser) -> No
     page.wait_for_function(
         "t => [...document.querySelectorAll('.jp-OutputArea .vg-explorer dd')].map(d => d.textContent).join() == t",
         arg=",".join(computed),
-        timeout=60_000,
     )
     field.fill("7")
     field.press("Enter")
     note = page.locator(".jp-OutputArea [role=status]")
-    note.wait_for(timeout=30_000)
+    note.wait_for()
     assert "7 lies outside the range; +0.100 is shown" in (note.text_content() or "")
     page.get_by_role("button", name="Close").click()
-    output.wait_for(state="detached", timeout=30_000)
+    output.wait_for(state="detached")
     assert visit.foreign == []
     context.close()

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from vitgeom_nb import zoo
 from vitgeom_nb.errors import ArgumentError
-from vitgeom_nb.models import embedded
-from vitgeom_nb.zoo import ship, train
-from vitgeom_nb.zoo.architectures import ARCHITECTURES, untrained
-from vitgeom_nb.zoo.train import Recipe, augment, snapshot_epochs
+from vitgeom_nb.networks import embedded as zoo
+from vitgeom_nb.networks.embedded.architectures import ARCHITECTURES, untrained
+from vitgeom_nb.networks.loading import embedded
+from vitgeom_nb.recipes import ship, train
+from vitgeom_nb.recipes.augmentation import augment, distorted, mixed
+from vitgeom_nb.recipes.recipe import RECIPE_B, Recipe
+from vitgeom_nb.recipes.train import snapshot_epochs
 
-NAMES = tuple(ARCHITECTURES)
+NAMES = tuple(zoo.FAMILIES)
 
 
 class Tiny(torch.nn.Module):
@@ -45,7 +47,7 @@ def tiny(monkeypatch):
     pixels = torch.randint(0, 256, (32, 3, 64, 64), generator=draw, dtype=torch.uint8)
     labels = torch.randint(0, 200, (32,), generator=draw)
     monkeypatch.setattr(train, "decoded", lambda name, split: (pixels, labels))
-    monkeypatch.setitem(ARCHITECTURES, "vit", lambda dynamic=False: Tiny())
+    monkeypatch.setitem(ARCHITECTURES, "vit", lambda dynamic=False, drop_path=0.0: Tiny())
     monkeypatch.setenv("TQDM_DISABLE", "1")
     return pixels, labels
 
@@ -164,7 +166,7 @@ def test_snapshots_are_early():
     assert snapshot_epochs(1) == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_trains_at_every_size_of_the_recipe(name):
     dynamic, fixed = ARCHITECTURES[name](dynamic=True), ARCHITECTURES[name]()
     fixed.load_state_dict(dynamic.state_dict())
@@ -228,7 +230,8 @@ def test_shipped_files_describe_each_other(tiny, tmp_path, monkeypatch):
     card = ship.ship("vit", tmp_path / "work", tmp_path / "zoo", "a test")
     assert json.loads((tmp_path / "zoo" / "vit.json").read_text()) == json.loads(json.dumps(card))
     state = zoo.read_weights(tmp_path / "zoo" / "vit.safetensors", card["sha256"])
-    logits = ship.model_logits(embedded("vit", state), Valid())
+    shipped = embedded("vit", state)
+    logits = shipped.logits_in_batches(shipped.pixels(Valid()))
     with np.load(tmp_path / "zoo" / "vit.predictions.npz") as stored:
         np.testing.assert_allclose(stored["logits"], logits, atol=1e-2)
         assert stored["logits"].dtype == np.float16
@@ -280,3 +283,83 @@ def test_autocast_computes_in_bfloat16_and_keeps_float32_weights(tiny, tmp_path)
 def test_nothing_is_shipped_before_a_training_has_finished(tmp_path):
     with pytest.raises(ArgumentError, match="no finished training"):
         ship.ship("vit", tmp_path, tmp_path / "zoo", "a test")
+
+
+def test_recipe_b_resumes_exactly_too(tiny, tmp_path, monkeypatch):
+    train.train("vit-b", recipe(2, **RECIPE_B), tmp_path / "straight", CPU, every=3)
+    advance = train.Run.advance
+
+    def stopping(self, *data):
+        if self.step == 5:
+            raise KeyboardInterrupt
+        return advance(self, *data)
+
+    monkeypatch.setattr(train.Run, "advance", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train.train("vit-b", recipe(2, **RECIPE_B), tmp_path / "stopped", CPU, every=3)
+    monkeypatch.setattr(train.Run, "advance", advance)
+    torch.rand(7)  # whatever else drew in between
+    train.train("vit-b", recipe(2, **RECIPE_B), tmp_path / "stopped", CPU, every=3)
+    ends = [torch.load(tmp_path / k / "vit-b" / "weights-final.pt", weights_only=True) for k in ("straight", "stopped")]
+    assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
+
+
+def test_mixtures_carry_the_labels_of_their_parts():
+    labels = torch.arange(0, 160, 20)
+    # the brightness of a picture is its label, so that the label of a mixture can be read off its pixels
+    images = (labels / 200).view(-1, 1, 1, 1).expand(-1, 3, 64, 64).contiguous()
+    kinds = set()
+    for seed in range(12):
+        torch.manual_seed(seed)
+        pictures, shares = mixed(images, labels, Recipe(**RECIPE_B))
+        assert shares.sum(1).tolist() == pytest.approx([1.0] * 8)
+        brightness = (shares * torch.arange(200)).sum(1) / 200
+        torch.testing.assert_close(pictures.mean((1, 2, 3)), brightness, rtol=0, atol=1e-5)
+        kinds.add(bool((pictures.flatten(1).std(1) > 1e-4).any()))
+    assert kinds == {True, False}  # pasted squares, and blends
+    same, own = mixed(images, labels, Recipe())
+    assert torch.equal(same, images)
+    assert torch.equal(own, labels)
+
+
+def test_randaugment_treats_each_image_by_itself():
+    picture = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    made = distorted(picture.expand(16, -1, -1, -1), Recipe(**RECIPE_B))
+    assert made.dtype == torch.uint8
+    assert len({tuple(image.flatten().tolist()) for image in made}) > 8
+    assert torch.equal(distorted(picture, Recipe()), picture)
+
+
+def test_stochastic_depth_is_in_training_alone():
+    for name in zoo.CONTROLS.values():
+        module, x = untrained(name, 0, drop_path=0.5), torch.rand(4, 3, 64, 64)
+        state = untrained(name, 0).state_dict()
+        assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
+        for norm in (part for part in module.modules() if isinstance(part, torch.nn.BatchNorm2d)):
+            torch.nn.init.ones_(norm.weight)  # a branch of a ResNet begins at zero
+        first, second = module.eval()(x), module.eval()(x)
+        torch.testing.assert_close(first, second, rtol=0, atol=0)
+        # batch norm answers alike in both modes but for its statistics, which a repeated batch repeats
+        assert not torch.equal(module.train()(x), module.train()(x))
+
+
+def test_a_training_on_a_processor_gives_way(monkeypatch, tmp_path, capsys):
+    done, threads = [], torch.get_num_threads()
+    monkeypatch.setattr(train.os, "nice", lambda by: done.append(("nice", by)))
+    monkeypatch.setattr(train.torch, "set_num_threads", lambda n: done.append(("threads", n)))
+    monkeypatch.setattr(train, "train", lambda name, recipe, *rest, **options: done.append((name, recipe.mixup)))
+    monkeypatch.setattr("sys.argv", ["train", "vit", "vit-b", "--device", "cpu", "--work", str(tmp_path)])
+    train.main()
+    assert done == [("threads", 1), ("nice", 10), ("vit", 0.0), ("vit-b", 0.8)]
+    assert torch.get_num_threads() == threads
+    monkeypatch.setattr("sys.argv", ["train", "vitt", "--device", "cpu"])
+    with pytest.raises(SystemExit):
+        train.main()
+    assert "there is no network vitt; there are vit, swin" in capsys.readouterr().err
+
+
+def test_a_training_says_when_it_will_be_done(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TQDM_DISABLE", "0")
+    train.train("vit", recipe(2), tmp_path, CPU, every=3)
+    assert "done about" in capsys.readouterr().err

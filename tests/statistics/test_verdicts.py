@@ -3,7 +3,7 @@ import math
 import pytest
 import xarray as xr
 
-from vitgeom_nb.verdicts import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, side, verdict
+from vitgeom_nb.statistics.verdicts import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED, side, verdict
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,119 @@
+import os
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+from vitgeom_nb.core import netcdf
+from vitgeom_nb.core.measurement import open_measurement, save_measurement
+from vitgeom_nb.errors import DataError
+
+
+def example():
+    return xr.Dataset({"angle": ("image", np.arange(3.0), {"units": "rad"})}, attrs={"model": "tiny"})
+
+
+@pytest.fixture
+def saved(tmp_path):
+    return save_measurement(example(), tmp_path / "m.nc")
+
+
+def test_others_read_what_is_saved(saved):
+    with xr.open_dataset(saved, engine="h5netcdf") as plain:
+        xr.testing.assert_identical(plain.load(), example())
+
+
+def test_what_others_wrote_is_read(tmp_path):
+    example().to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
+    xr.testing.assert_identical(open_measurement(tmp_path / "other.nc"), example())
+
+
+def test_one_changed_bit_anywhere_is_damage(saved):
+    whole = saved.read_bytes()
+    for place in (0, len(whole) // 3, len(whole) // 2, len(whole) - 100, len(whole) - 1):
+        broken = bytearray(whole)
+        broken[place] ^= 1
+        saved.write_bytes(broken)
+        with pytest.raises(DataError, match="damaged"):
+            open_measurement(saved)
+
+
+@pytest.mark.parametrize("code", ["import os; os.abort()", "raise SystemExit(3)"])
+def test_a_file_that_crashes_the_library_is_one_sentence(tmp_path, monkeypatch, code):
+    example().to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
+    monkeypatch.setattr(netcdf, "_PROBE", code)
+    with pytest.raises(DataError, match="damaged"):
+        open_measurement(tmp_path / "other.nc")
+
+
+@pytest.mark.parametrize("value", [None, {}, [], True, "\udcff", b"x", 10**30, [[1], [1, 2]]])
+@pytest.mark.parametrize("owner", ["dataset", "variable"])
+def test_attributes_are_checked_before_the_first_byte(saved, owner, value):
+    before, ds = saved.read_bytes(), example()
+    (ds if owner == "dataset" else ds.angle).attrs["note"] = value
+    with pytest.raises(DataError, match="cannot hold the attribute 'note' of"):
+        save_measurement(ds, saved)
+    assert saved.read_bytes() == before
+
+
+@pytest.mark.parametrize("values", [np.array([object()] * 3), np.array(["\udcff"] * 3)])
+def test_values_that_no_file_can_hold_are_one_sentence(saved, values):
+    before = saved.read_bytes()
+    with pytest.raises(DataError, match="cannot hold this dataset"):
+        save_measurement(example().assign(odd=("image", values)), saved)
+    assert saved.read_bytes() == before
+
+
+def hostile(path, make):
+    example().to_netcdf(path, engine="h5netcdf")
+    with h5py.File(path, "a") as file:
+        make(file)
+    return path
+
+
+def test_files_that_lead_to_others_are_refused(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(24))
+    with h5py.File(tmp_path / "target.h5", "w") as file:
+        file["x"] = np.zeros(3)
+
+    def link(file):
+        file["x"] = h5py.ExternalLink(str(tmp_path / "target.h5"), "x")
+
+    def deep_link(file):
+        file.create_group("inner")["x"] = h5py.ExternalLink(str(tmp_path / "target.h5"), "x")
+
+    def storage(file):
+        file.create_dataset("x", (3,), "f8", external=[(str(secret), 0, 24)])
+
+    def virtual(file):
+        layout = h5py.VirtualLayout((3,), "f8")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "target.h5"), "x", (3,))
+        file.create_virtual_dataset("x", layout)
+
+    for make, words in (
+        (link, "refers to another file"),
+        (deep_link, "refers to another file"),
+        (storage, "keeps 'x' in other files"),
+        (virtual, "keeps 'x' in other files"),
+    ):
+        with pytest.raises(DataError, match=words):
+            open_measurement(hostile(tmp_path / f"{make.__name__}.nc", make))
+
+
+def test_sizes_that_cannot_be_are_refused_before_they_are_allocated(tmp_path):
+    def huge(file):
+        file.create_dataset("x", (2**45,), "f8", chunks=(2**20,))
+
+    with pytest.raises(DataError, match=r"holds 281,475\.0 GB, and there is memory for"):
+        open_measurement(hostile(tmp_path / "huge.nc", huge))
+
+
+def test_what_is_no_file_is_one_sentence_and_ends(tmp_path):
+    os.mkfifo(tmp_path / "pipe.nc")
+    for name, words in (("pipe.nc", "a device, pipe or socket"), (".", "is a folder"), ("x" * 300, "looked at")):
+        with pytest.raises(DataError, match=words):
+            open_measurement(tmp_path / name)
+    with pytest.raises(DataError, match="There is no file https:"):
+        open_measurement("https://localhost/m.nc")
