@@ -8,10 +8,13 @@ from pathlib import Path
 
 import torch
 
+from vitgeom_nb.benchmark_records import ENGINES as CONTESTS
+from vitgeom_nb.benchmark_records import GROWTH
+
 from .harness import contest, measure_peak, write
 from .networks import SMALL, network, of_size, pictures
 
-ENGINES = ("jacobian", "spectrum", "whole", "leading", "matching", "forward", "lldlc", "travel", "growth")
+ENGINES = (*CONTESTS, GROWTH)
 RESULTS = Path(__file__).with_name("results")
 
 

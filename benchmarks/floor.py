@@ -15,7 +15,7 @@ SIDE = 1024
 @cache
 def passes(model: vg.VisionModel) -> tuple[float, float]:
     """Floating-point operations of one forward pass, and of one backward pass to the pixels, for one image."""
-    x = torch.full((1, 3, model.size, model.size), 0.5, device=model.device, dtype=model.dtype, requires_grad=True)
+    x = torch.full((1, 3, *model.size), 0.5, device=model.device, dtype=model.dtype, requires_grad=True)
     with FlopCounterMode(display=False) as forward:
         f = model.embed(x)
     with FlopCounterMode(display=False) as backward:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb.directions import random_directions
+from vitgeom_nb.core.random_directions import random_directions
 
 from .harness import Contender
 from .networks import pictures
@@ -17,8 +17,8 @@ STEPS, EPSILON = 50, 0.05
 
 
 def settings(model: vg.VisionModel) -> dict[str, Any]:
-    images, directions = (2, 10) if model.size < 200 else (1, 4)
-    return {"images": images, "directions": directions, "steps": STEPS, "batch": model.batch_size()}
+    images, directions = (2, 10) if model.size[0] < 200 else (1, 4)
+    return {"images": images, "directions": directions, "steps": STEPS, "batch": model.batch_size}
 
 
 @torch.no_grad()
@@ -46,7 +46,7 @@ def line_by_line(model: vg.VisionModel, x: torch.Tensor, count: int) -> torch.Te
 def contenders(model: vg.VisionModel) -> list[Contender]:
     about = settings(model)
     x, directions = pictures(model, about["images"]), about["directions"]
-    count, part = len(x) * directions * (STEPS + 1), 1.0 if model.size < 200 else 1 / directions
+    count, part = len(x) * directions * (STEPS + 1), 1.0 if model.size[0] < 200 else 1 / directions
 
     def ours() -> Any:
         return vg.direction_change(model, x, directions=directions, steps=STEPS, epsilon=EPSILON)

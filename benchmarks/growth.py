@@ -9,8 +9,8 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 import vitgeom_nb as vg
-from vitgeom_nb.jacobian import jacobian_rows
-from vitgeom_nb.spectrum import spectrum
+from vitgeom_nb.jacobians.gram import spectrum
+from vitgeom_nb.jacobians.rows import jacobian_rows
 
 from .forward import raw
 from .harness import Contender, contest
@@ -57,7 +57,7 @@ def records(device: torch.device, repeats: int) -> list[dict[str, Any]]:
         J = torch.rand(width, 3 * 64**2, device=device)
         point("components", width, "all of J", lambda m=model, x=x: jacobian_rows(m, x[0]))
         point("components", width, "spectrum of J", lambda J=J: spectrum(J))
-        top = lambda m=model, x=x: vg.leading_singular_values(m, x, 20)  # noqa: E731
+        top = lambda m=model, x=x: vg.leading_singular_values(m, x, k=20)  # noqa: E731
         point("components", width, "20 leading values", top)
     model, x = transformer(64, 192, device), image(64, 1, device)[0]
     for chunk in BATCHES:
@@ -69,7 +69,7 @@ def records(device: torch.device, repeats: int) -> list[dict[str, Any]]:
             point("at a time", batch, task, lambda m=whole, b=batch: raw(m.embed, image(64, 1, device), 256, b))
     for count in IMAGES:
         some = image(64, count, device)
-        point("images", count, "20 leading values", lambda s=some: vg.leading_singular_values(model, s, 20))
+        point("images", count, "20 leading values", lambda s=some: vg.leading_singular_values(model, s, k=20))
         point("images", count, "spectrum of J", lambda s=some: vg.singular_spectrum(model, s))
     if device.type == "cpu":
         threads = torch.get_num_threads()

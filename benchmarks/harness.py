@@ -52,8 +52,8 @@ def contest(
     """Time the contenders alternately, `repeats` rounds after a first one that is not counted; one record each.
 
     A record holds every time in `seconds`, their `median`, and `ratio`, the median over rounds of this contender's
-    time over the time of ours in the same round, with its quartiles `ratio_low` and `ratio_high`. A contender that
-    fails (no memory, say) has the reason in `error` instead, and where ours fails there are no ratios.
+    time over the time of ours in the same round, with `ratio_lower_quartile` and `ratio_upper_quartile`. A contender
+    that fails (no memory, say) has the reason in `error` instead, and where ours fails there are no ratios.
     """
     each = list(contenders)
     records = [
@@ -88,9 +88,9 @@ def contest(
         record |= {"seconds": [round(s, 5) for s in spent], "median": float(np.median(spent))}
         if ours not in failed:
             ratio = np.array(spent) / np.array(times[ours])
-            low, middle, high = (float(q) for q in np.quantile(ratio, [0.25, 0.5, 0.75]))
-            record |= {"ratio": middle, "ratio_low": low, "ratio_high": high}
-        if memory:
+            first, middle, third = (float(q) for q in np.quantile(ratio, [0.25, 0.5, 0.75]))
+            record |= {"ratio": middle, "ratio_lower_quartile": first, "ratio_upper_quartile": third}
+        if memory and "peak_memory_mb" not in record:  # a process of its own has told it
             record["peak_memory_mb"] = peak_memory(engine, network, record["contender"], device)
     return records
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb.derivatives import batched_reverse_mode
-from vitgeom_nb.jacobian import chunk_that_fits, jacobian_rows, reduction_error
+from vitgeom_nb.jacobians.rows import chunk_that_fits, jacobian_rows, reduction_error
+from vitgeom_nb.networks.differentiation import batched_reverse_mode
 
 from .floor import multiply, passes
 from .harness import Contender, inherited
@@ -22,11 +23,12 @@ REDUCED = 64  # rows computed in bfloat16, which processors without units for it
 
 
 def rows(model: vg.VisionModel) -> int:
-    return min(model.dim, 256) if model.size < 200 else 16
+    return min(model.dim, 256) if model.size[0] < 200 else 16
 
 
 def settings(model: vg.VisionModel) -> dict[str, Any]:
-    return {"rows": rows(model), "components": model.dim, "pixels": 3 * model.size**2, "chunk": chunk_that_fits(model)}
+    pixels = 3 * math.prod(model.size)
+    return {"rows": rows(model), "components": model.dim, "pixels": pixels, "chunk": chunk_that_fits(model)}
 
 
 def by_torch(model: vg.VisionModel) -> tuple[int, bool]:
@@ -100,6 +102,6 @@ def contenders(model: vg.VisionModel) -> list[Contender]:
         Contender("matrix products alone", "floor", floor),
     ]
     if model.dtype == torch.float32:
-        estimated = {"estimated_error": reduction_error(model, x[0], torch.bfloat16)}
+        estimated = {"estimated_error": reduction_error(model, x[0], torch.bfloat16, seed=0)}
         out.insert(1, Contender("vitgeom in bfloat16", "variant", less, lambda J: error(J) | estimated, few / count))
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -10,8 +11,9 @@ import torch
 from scipy.sparse.linalg import LinearOperator, svds
 
 import vitgeom_nb as vg
-from vitgeom_nb.jacobian import jacobian_rows, jvp, vjp
-from vitgeom_nb.spectrum import spectrum
+from vitgeom_nb.jacobians.gram import spectrum
+from vitgeom_nb.jacobians.products import jvp_at, vjp_at
+from vitgeom_nb.jacobians.rows import jacobian_rows
 
 from .floor import multiply, passes
 from .harness import Contender
@@ -32,14 +34,14 @@ def count(model: vg.VisionModel) -> int:
 
 
 def settings(model: vg.VisionModel) -> dict[str, Any]:
-    about = {"values": count(model), "components": model.dim, "pixels": 3 * model.size**2, "tolerance": 1e-6}
-    return about | {"images": 8 if model.size < 200 else 1}
+    about = {"values": count(model), "components": model.dim, "pixels": 3 * math.prod(model.size), "tolerance": 1e-6}
+    return about | {"images": 8 if model.size[0] < 200 else 1}
 
 
 @cache
 def exact(model: vg.VisionModel) -> np.ndarray | None:
     """The values `(SHARE,k)` from all of J, where that is quick."""
-    return by_rows(model, pictures(model, SHARE), model.dim) if model.size < 200 else None
+    return by_rows(model, pictures(model, SHARE), model.dim) if model.size[0] < 200 else None
 
 
 def by_rows(model: vg.VisionModel, x: torch.Tensor, rows: int) -> np.ndarray:
@@ -50,8 +52,8 @@ def by_rows(model: vg.VisionModel, x: torch.Tensor, rows: int) -> np.ndarray:
 
 def contenders(model: vg.VisionModel) -> list[Contender]:
     x, k = pictures(model, settings(model)["images"]), count(model)
-    few, rows = x[:SHARE], model.dim if model.size < 200 else ROWS
-    shape = (model.dim, 3 * model.size**2)
+    few, rows = x[:SHARE], model.dim if model.size[0] < 200 else ROWS
+    shape = (model.dim, 3 * math.prod(model.size))
     spent = [0]
 
     def error(values: np.ndarray) -> dict[str, float]:
@@ -59,7 +61,7 @@ def contenders(model: vg.VisionModel) -> list[Contender]:
         return {} if s is None else {"error": float(np.abs(values[: len(s)] / s - 1).max())}
 
     def ours() -> Any:
-        return vg.leading_singular_values(model, x, k)
+        return vg.leading_singular_values(model, x, k=k)
 
     def described(found: Any) -> dict[str, float]:
         spent[0] = int(found.products.sum())
@@ -69,10 +71,10 @@ def contenders(model: vg.VisionModel) -> list[Contender]:
 
     def of_one(image: torch.Tensor) -> np.ndarray:
         def push(v: np.ndarray) -> np.ndarray:
-            return jvp(model, image, torch.from_numpy(v).to(image).view_as(image))[0].cpu().numpy()
+            return jvp_at(model, image, torch.from_numpy(v).to(image).view_as(image))[0].cpu().numpy()
 
         def pull(u: np.ndarray) -> np.ndarray:
-            return vjp(model, image, torch.from_numpy(u).to(image).view(1, -1))[0].flatten().cpu().numpy()
+            return vjp_at(model, image, torch.from_numpy(u).to(image).view(1, -1))[0].flatten().cpu().numpy()
 
         operator = LinearOperator(shape, matvec=push, rmatvec=pull, dtype=np.float32)
         start = np.random.default_rng(0).standard_normal(model.dim).astype(np.float32)
@@ -94,4 +96,4 @@ def contenders(model: vg.VisionModel) -> list[Contender]:
         Contender("scipy svds on products", "peer", by_scipy, error, part),
         Contender("as many passes, as matrix products", "floor", floor),
     ]
-    return out if model.size < 200 else [c for c in out if c.name != "scipy svds on products"]
+    return out if model.size[0] < 200 else [c for c in out if c.name != "scipy svds on products"]

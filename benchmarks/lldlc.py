@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb.directions import random_directions
-from vitgeom_nb.steps import RADII
+from vitgeom_nb.core.random_directions import random_directions
+from vitgeom_nb.jacobians.step_response import RADII
 
 from .forward import raw
 from .harness import Contender
@@ -18,8 +18,8 @@ R = RADII[::2]
 
 
 def settings(model: vg.VisionModel) -> dict[str, Any]:
-    small = model.size < 200
-    return {"images": 8 if small else 1, "directions": 16, "radii": len(R), "batch": model.batch_size()}
+    small = model.size[0] < 200
+    return {"images": 8 if small else 1, "directions": 16, "radii": len(R), "batch": model.batch_size}
 
 
 @torch.no_grad()
@@ -39,7 +39,7 @@ def contenders(model: vg.VisionModel) -> list[Contender]:
     count = len(x) * (1 + directions * len(R))
 
     def ours(slopes: bool) -> Any:
-        return vg.lldlc(model, x, directions=("random",), radii=R, count=directions, slopes=slopes)
+        return vg.lldlc(model, x, kinds=("random",), radii=R, directions=directions, slopes=slopes)
 
     def taken(out: Any) -> dict[str, float]:
         return {"evaluations": float(count)}

@@ -26,7 +26,7 @@ def networks(size: str) -> tuple[str, ...]:
 
 
 def is_large(model: vg.VisionModel) -> bool:
-    return model.size > 200
+    return model.size[0] > 200
 
 
 def settings(model: vg.VisionModel) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def pairs(model: vg.VisionModel) -> tuple[torch.Tensor, torch.Tensor]:
 def match(model: vg.VisionModel, method: str, lr: float | None = None, cap: int | None = None) -> xr.Dataset:
     """Until the cosine is met, for the residual decides nothing; at 224 to the last evaluation, for it is never met."""
     cap, residual = cap or settings(model)["max_evaluations"], 1e-9 if is_large(model) else 10.0
-    return vg.match(model, *pairs(model), method, cosine=COSINE, residual=residual, max_evaluations=cap, lr=lr)
+    return vg.match(model, *pairs(model), method=method, cosine=COSINE, residual=residual, max_evaluations=cap, lr=lr)
 
 
 @cache

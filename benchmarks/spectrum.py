@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb.jacobian import jacobian_rows
-from vitgeom_nb.spectrum import spectrum
+from vitgeom_nb.jacobians.gram import spectrum
+from vitgeom_nb.jacobians.rows import jacobian_rows
 
 from .floor import multiply
 from .harness import Contender
@@ -24,21 +25,21 @@ def networks(size: str) -> tuple[str, ...]:
 
 
 def settings(model: vg.VisionModel) -> dict[str, Any]:
-    return {"components": model.dim, "pixels": 3 * model.size**2, "matrix": kind(model)}
+    return {"components": model.dim, "pixels": 3 * math.prod(model.size), "matrix": kind(model)}
 
 
 def kind(model: vg.VisionModel) -> str:
-    return "Jacobian" if model.size < 200 else "random, singular values falling as those of trained networks"
+    return "Jacobian" if model.size[0] < 200 else "random, singular values falling as those of trained networks"
 
 
 @cache
 def matrix(model: vg.VisionModel) -> torch.Tensor:
     """The Jacobian at a photograph; at 224 a random matrix of its shape, whose values fall like 1/i."""
-    if model.size < 200:
+    if model.size[0] < 200:
         return jacobian_rows(model, pictures(model, 1)[0])
     draw = torch.Generator().manual_seed(0)
     left = torch.linalg.qr(torch.randn(model.dim, model.dim, generator=draw))[0]
-    right = torch.randn(model.dim, 3 * model.size**2, generator=draw) / (3 * model.size**2) ** 0.5
+    right = torch.randn(model.dim, 3 * math.prod(model.size), generator=draw) / (3 * math.prod(model.size)) ** 0.5
     return ((left / torch.arange(1, model.dim + 1)) @ right).to(model.device)
 
 

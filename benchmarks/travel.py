@@ -25,7 +25,7 @@ def networks(size: str) -> tuple[str, ...]:
 
 def settings(model: vg.VisionModel) -> dict[str, Any]:
     about = {"epsilon_max": END, "tolerance": TOLERANCE, "per_evaluation": AT_A_TIME}
-    return {"images": 40, "batch": model.batch_size()} | about
+    return {"images": 40, "batch": model.batch_size} | about
 
 
 @torch.no_grad()
@@ -77,7 +77,7 @@ def contenders(model: vg.VisionModel) -> list[Contender]:
     about = settings(model)
     x, batch = pictures(model, about["images"] // 2), about["batch"]
     x = torch.cat([x, x.flip(-1)])  # pictures and their mirror images
-    y = vg.own_labels(model, x)
+    y = model.labels(x)
 
     def ours() -> tuple[np.ndarray, int]:
         way = vg.travel_distance(model, x, y, epsilon_max=END, tolerance=TOLERANCE, resamples=1)

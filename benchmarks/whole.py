@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ def held(model: vg.VisionModel) -> int:
 
 
 def settings(model: vg.VisionModel) -> dict[str, Any]:
-    return {"components": model.dim, "pixels": 3 * model.size**2, "held": held(model)}
+    return {"components": model.dim, "pixels": 3 * math.prod(model.size), "held": held(model)}
 
 
 def contenders(model: vg.VisionModel) -> list[Contender]:
@@ -40,7 +41,7 @@ def contenders(model: vg.VisionModel) -> list[Contender]:
         return torch.linalg.svdvals(by_rows().detach().flatten(1))
 
     def error(found: torch.Tensor) -> dict[str, float]:
-        return spectrum.error(model, found) if model.size < 200 else {}
+        return spectrum.error(model, found) if model.size[0] < 200 else {}
 
     def floor() -> None:
         multiply(model.dim * passes(model)[1], model.device, model.dtype)
