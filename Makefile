@@ -5,7 +5,13 @@ EPOCHS ?= 100
 PORT ?= 8000
 WORKERS ?= 2
 SIZE ?= small
+# Threads of torch that wait shall sleep, not spin: beside other work spinning makes everything several times slower.
+# Kernels and workers inherit this; it counts only if it is set before torch is imported. GOMP_SPINCOUNT follows from it.
+export OMP_WAIT_POLICY ?= passive
 
+ifneq ($(words $(VENV)),1)
+$(error VENV is "$(VENV)"; make takes no name with a space in it, so choose another folder)
+endif
 BIN := $(VENV)/bin
 TEXTS := $(wildcard book/*.md)
 NOTEBOOKS := $(TEXTS:.md=.ipynb)
@@ -17,11 +23,11 @@ QUIET := TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1 VITGEOM_WIDGETS=0
 # tests run side by side: one thread each, or they would fight for the cores
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(QUIET) $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help book serve test lint unit notebooks tested-book pages paper pairs gpu bench zoo clean
+.PHONY: help book serve test lint unit notebooks tested-book pages paper pairs gpu bench evidence zoo clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1 | /' | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 book: $(VENV)/.book ## execute every chapter and build the book into _build/html
 	rm -rf _build
@@ -29,6 +35,8 @@ book: $(VENV)/.book ## execute every chapter and build the book into _build/html
 
 serve: ## serve the built book on http://127.0.0.1:8000 (PORT=...)
 	@test -f _build/html/index.html || { echo "There is no book yet: run make book first."; exit 1; }
+	@$(PYTHON) -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
+	  { echo "Port $(PORT) cannot be had; choose another: make serve PORT=8001"; exit 1; }
 	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 test: lint unit notebooks tested-book pages paper ## everything: lint, types, unit tests, pairs, layers, notebooks, book, built pages
@@ -44,7 +52,7 @@ unit: $(VENV)/.test
 # The chapters are executed once, by nbmake; the book that is then built and checked is made of exactly these runs.
 notebooks: $(VENV)/.test
 	rm -rf $(TESTED) && mkdir -p $(TESTED)
-	cp -R book benchmarks references.bib _toc.yml $(TESTED)
+	cp -R book benchmarks evidence references.bib _toc.yml $(TESTED)
 	sed 's/execute_notebooks: force/execute_notebooks: "off"/' _config.yml > $(TESTED)/_config.yml
 	$(SIDE_BY_SIDE) --nbmake --overwrite --nbmake-timeout=$(TIMEOUT) --durations=0 $(NOTEBOOKS:%=$(TESTED)/%)
 
@@ -67,9 +75,12 @@ pairs: $(VENV)/.book ## make the notebook of every chapter from its text
 bench: $(VENV)/.bench ## time every engine against peers and a floor (SIZE=small|large|all, ENGINES=..., DEVICE=...)
 	$(QUIET) $(BIN)/python -W ignore -m benchmarks $(ENGINES) --size $(SIZE) $(if $(DEVICE),--device $(DEVICE))
 
-zoo: $(VENV)/.book ## train the four embedded networks (EPOCHS=...) and write their weights and cards
-	$(BIN)/python -m vitgeom_nb.zoo.train --epochs $(EPOCHS)
-	$(BIN)/python -m vitgeom_nb.zoo.ship
+evidence: $(VENV)/.book ## record what takes too long for a page (hours on two cores): a published network, and ours beside it
+	$(BIN)/python -m vitgeom_nb.recipes.record
+
+zoo: $(VENV)/.book ## train the embedded networks (EPOCHS=...) and write their weights and cards
+	$(BIN)/python -m vitgeom_nb.recipes.train --epochs $(EPOCHS)
+	$(BIN)/python -m vitgeom_nb.recipes.ship
 
 clean: ## remove the built book
 	rm -rf _build _executed _paper

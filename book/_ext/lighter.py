@@ -4,10 +4,13 @@
   the signs that the pages use.
 - Pictures become WebP.
 - A list of references is announced as a list whose children are not list items.
+- Tables, formulas and printed measurements, which scroll sideways where they are wider than the page, are tab
+  stops with a name. All of them are: how wide a reader's fonts are is not known when the page is written. Code wraps.
 """
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,12 @@ from PIL import Image
 
 ICON_SCRIPT = re.compile(r"\s*<(script|link)\b[^>]*fontawesome\.js[^>]*>(</script>)?")
 ICON_RULE = re.compile(r'((?:\.fa-[\w-]+:before,?)+)\{content:"\\([0-9a-f]+) ?"\}')
+HEADING = r"<h[1-6]\b[^>]*>(?P<heading>.*?)(?:<a class=\"headerlink\"|</h[1-6]>)"
+SCRIPT = r"<script\b.*?</script>"
+TABLE = r"(?P<table><table\b.*?</table>)"
+FORMULA = r"<div (?=class=\"math\b)(?P<formula>)"
+MEASUREMENT = r"<div (?=class=['\"]xr-wrap\b)(?P<measurement>)"
+SIDEWAYS = re.compile("|".join((HEADING, SCRIPT, TABLE, FORMULA, MEASUREMENT)), re.DOTALL)
 ICON_FONT = re.compile(r"url\([^)]*fa-solid-900\.woff2[^)]*\)\s*format\(\"?woff2\"?\)")
 
 
@@ -54,6 +63,25 @@ def lighter_icons(static: Path, used: set[str]) -> None:
     sheet.write_text(ICON_FONT.sub('url(../vendor/fontawesome/webfonts/fa-solid-900.woff) format("woff")', text))
 
 
+def reachable(page: str) -> str:
+    """Make a tab stop with a name of everything that may scroll sideways: what it is, and the heading above it."""
+    above = ""
+
+    def named(found: re.Match[str]) -> str:
+        nonlocal above
+        what = found.lastgroup
+        if what is None:
+            return found[0]
+        if what == "heading":
+            above = " ".join(html.unescape(re.sub(r"<[^>]*>", "", found["heading"])).split())
+            return found[0]
+        name = html.escape(f"{what.capitalize()}: {above}" if above else what.capitalize())
+        frame = f'<div tabindex="0" role="group" aria-label="{name}" '
+        return f'{frame}class="sideways">{found["table"]}</div>' if what == "table" else frame
+
+    return SIDEWAYS.sub(named, page)
+
+
 def finish(app: Any, exception: Exception | None) -> None:
     """Go over the pages once they are written."""
     if exception or app.builder.format != "html":
@@ -65,6 +93,7 @@ def finish(app: Any, exception: Exception | None) -> None:
         text = ICON_SCRIPT.sub("", page.read_text(encoding="utf-8"))
         text = text.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
         text = re.sub(r"(_images/)([\w.-]+\.png)", lambda m: m[1] + names.get(m[2], m[2]), text)
+        text = reachable(text)
         used |= set(re.findall(r"\bfa-[\w-]+", text))
         page.write_text(text, encoding="utf-8")
     lighter_icons(out / "_static", used)
