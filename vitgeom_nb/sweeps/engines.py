@@ -52,7 +52,7 @@ class OnDask:
 
     def describe(self, source: Source) -> Any:
         """What tells a network from others, or why it does not load, as a worker sees it."""
-        future = self.client.submit(describe, source, pure=False, priority=10)
+        future = self.client.submit(_on_worker, describe, source, pure=False, priority=10)
         while not self._finished([future]):
             pass
         return _result(future, lambda error: f"Its worker was lost: {error}")
@@ -69,7 +69,7 @@ class OnDask:
                         more = False
                         break
                     # a function of one's own travels with the task, a network never does
-                    pending[self.client.submit(measure_block, task, pure=False)] = task
+                    pending[self.client.submit(_on_worker, measure_block, task, pure=False)] = task
                 for future in self._finished(list(pending)):
                     task = pending.pop(future)
                     yield task, _result(future, partial(_lost, task))
@@ -110,6 +110,14 @@ class OnDask:
         elif time.monotonic() - self._last_seen > self.quiet:
             raise ClusterLost(f"There has been no worker for {self.quiet:.0f} seconds")
         return done
+
+
+def _on_worker(function: Callable[[Any], Any], given: Any) -> Any:
+    """Run in a worker; xarray would ask the scheduler for the lock of a file that is in memory."""
+    import dask
+
+    with dask.config.set(scheduler="synchronous"):
+        return function(given)
 
 
 def _lost(task: Task, why: str) -> Outcome:
@@ -160,7 +168,7 @@ def engine(workers: int | None, scheduler: str | None) -> Iterator[Engine]:
                 environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
                 stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": environment}))
                 cluster = stack.enter_context(
-                    LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=False)
+                    LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL)
                 )
                 client = Client(cluster)
             else:

@@ -73,10 +73,10 @@ class Summary:
         for name, why in self.skipped.items():
             yield f"skipped  {name}: {why}"
         for name, found in self.failed.items():
-            for number, why in list(found.items())[:SHOWN]:
-                yield f"failed   {name}, image {number}: {why}"
-            if len(found) > SHOWN:
-                yield f"failed   {name}: {len(found) - SHOWN} more"
+            for why in list(dict.fromkeys(found.values()))[:SHOWN]:
+                numbers = [number for number, other in found.items() if other == why]
+                more = f" and {len(numbers) - 3} more" if len(numbers) > 3 else ""
+                yield f"failed   {name}, image {', '.join(map(str, numbers[:3]))}{more}: {why}"
         if self.failures or self.skipped:
             yield "again    the same command tries what failed, and only that"
         if self.stopped:
