@@ -168,7 +168,9 @@ def engine(workers: int | None, scheduler: str | None) -> Iterator[Engine]:
                 environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
                 stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": environment}))
                 cluster = stack.enter_context(
-                    LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL)
+                    LocalCluster(
+                        n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+                    )
                 )
                 client = Client(cluster)
             else:

@@ -36,7 +36,7 @@ def held(run: Path, part: tuple[int, int]) -> Iterator[bool]:
         with _alone(folder):
             for path in sorted(folder.iterdir()):
                 _check(path, part, run)
-            own = _locked(folder / f"{part[0]}-of-{part[1]}.lock", run)
+            own = _locked(folder / f"{part[0]}-of-{part[1]}.lock")
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise DataError(f"{run} cannot be written ({error.strerror}); choose another --out.") from None
@@ -82,18 +82,22 @@ def _check(path: Path, part: tuple[int, int], run: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        with contextlib.suppress(ValueError, TypeError, OSError):
-            who = json.loads(os.pread(descriptor, 1000, 0))
-            raise DataError(
-                f"{run} is being written by process {int(who['pid'])} on {who['host']!s:.60}; wait for it, or choose "
-                "another --out."
-            ) from None
-        raise DataError(f"{run} is being written by another process; wait for it, or choose another --out.") from None
+        raise DataError(
+            f"{run} is being written by {_holder(descriptor)}; wait for it, or choose another --out."
+        ) from None
     finally:
         os.close(descriptor)
 
 
-def _locked(path: Path, run: Path) -> int:
+def _holder(descriptor: int) -> str:
+    try:
+        who = json.loads(os.pread(descriptor, 1000, 0))
+        return f"process {int(who['pid'])} on {str(who['host']):.60}"
+    except (OSError, ValueError, TypeError, KeyError):
+        return "another process"
+
+
+def _locked(path: Path) -> int:
     descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 from ..core.arguments import checked
 from ..errors import ArgumentError
@@ -100,13 +100,16 @@ BUILT_IN = (
 _REGISTRY = {one.name: one for one in BUILT_IN}
 
 
-@overload
-def measure(function: Function, /) -> Function: ...
-@overload
+@checked
 def measure(
-    *, name: str | None = None, unit: Unit = "image", together: int = 1, block: int = 16, head: bool = False
-) -> Callable[[Function], Function]: ...
-def measure(function: Any = None, /, **options: Any) -> Any:
+    function: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    unit: Literal["image", "pair"] = "image",
+    together: int = 1,
+    block: int = 16,
+    head: bool = False,
+) -> Any:
     """Let a function of your own take part in sweeps, under its name.
 
     It is called with a model and `Images`, or with a model, sources and targets, and with those of `labels`, `seed` and
@@ -144,35 +147,25 @@ def measure(function: Any = None, /, **options: Any) -> Any:
     ...     vg.open_run(folder)["vit"]["brightness"]["brightness"].shape
     (3,)
     """
-    if function is None:
-        return lambda own: _registered(own, **options)
-    return _registered(function, **options)
-
-
-@checked
-def _checked_options(
-    *,
-    name: str | None = None,
-    unit: Literal["image", "pair"] = "image",
-    together: int = 1,
-    block: int = 16,
-    head: bool = False,
-) -> dict[str, Any]:
     if together < 1 or block < 1:
         raise ArgumentError(f"together is {together} and block {block}; both are at least one.")
-    return {"unit": unit, "together": together, "block": block, "head": head}
+    options = {"unit": unit, "together": together, "block": block, "head": head}
+    if function is None:
+        return lambda own: _registered(own, name, options)
+    return _registered(function, name, options)
 
 
-def _registered(function: Function, **options: Any) -> Function:
-    if not callable(function):
-        raise ArgumentError(f"measure() takes a function, not a value of type {type(function).__name__}.")
-    name = str(options.get("name") or getattr(function, "__name__", ""))
+def _registered(function: Function, name: str | None, options: Mapping[str, Any]) -> Function:
+    name = str(getattr(function, "__name__", "")) if name is None else name
     _check_label(name)
     if any(name == one.name for one in BUILT_IN):
         raise ArgumentError(f"{name!r} is a measure of this package; pass another name=...")
-    own = Measure(name, function, without=(), source=digest_of_source(function), **_checked_options(**options))
+    own = Measure(name, function, without=(), source=digest_of_source(function), **options)
+    try:
+        function.sweep_measure = own  # type: ignore[attr-defined]
+    except (AttributeError, TypeError):
+        raise ArgumentError(f"{name} is not written in Python; write a function that calls it.") from None
     _REGISTRY[name] = own
-    function.sweep_measure = own  # type: ignore[attr-defined]
     return function
 
 
@@ -201,7 +194,7 @@ def find(name: str) -> Measure:
     """
     if is_in_file(name):
         function = function_of_file(name)
-        return getattr(function, "sweep_measure", None) or getattr(_registered(function), "sweep_measure")  # noqa: B009
+        return getattr(function, "sweep_measure", None) or measure(function).sweep_measure
     if name not in _REGISTRY:
         close = difflib.get_close_matches(name, _REGISTRY, n=1, cutoff=0.4)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(_REGISTRY)}"

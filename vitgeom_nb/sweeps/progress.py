@@ -56,6 +56,10 @@ class Summary:
         """Whether everything that was asked for is there."""
         return not (self.failures or self.skipped or self.stopped)
 
+    def skip(self, name: str, why: str) -> None:
+        """Note that a network, or one of its measures, is passed over."""
+        self.skipped[name] = why
+
     def add(self, task: Task, outcome: Outcome) -> None:
         """Count what became of a task; a thousand reasons are kept a measure, all of them in the shards."""
         self.measured += outcome.measured

@@ -131,7 +131,7 @@ def _run(plan: _Plan, used: Engine, summary: Summary, log: Log) -> Summary:
                 break
             if outcome.skip is not None and key not in skipped:
                 skipped.add(key)
-                summary.skipped[" ".join(key)] = outcome.skip
+                summary.skip(" ".join(key), outcome.skip)
                 log.line(f"{' '.join(key)} is skipped: {outcome.skip}")
             summary.add(task, outcome)
             log.done(task, outcome)
@@ -146,6 +146,10 @@ def _run(plan: _Plan, used: Engine, summary: Summary, log: Log) -> Summary:
         summary.seconds = time.perf_counter() - watch
         log.end(summary)
     return summary
+
+
+class _Unfit(DataError):
+    """What one network, or one measure of it, is passed over for."""
 
 
 class _Plan:
@@ -227,12 +231,16 @@ class _Plan:
             source = Source(model, self.device, self.dtype)
             found = used.describe(source)
             name = model if isinstance(model, str) else model.name
-            if not isinstance(found, Network):
-                summary.skipped[name] = str(found)
-                log.line(f"{name} is skipped: {found}")
+            try:
+                if not isinstance(found, Network):
+                    raise _Unfit(str(found))
+                if found.name in seen:
+                    raise _Unfit(f"{seen[found.name]} is called {found.name} too; rename one.")
+                self._check_network(found)
+            except _Unfit as error:
+                summary.skip(name, str(error))
+                log.line(f"{name} is skipped: {error}")
                 continue
-            if found.name in seen:
-                raise DataError(f"Two networks are called {found.name}: {seen[found.name]} and {name}; rename one.")
             seen[found.name] = name
             yield from self._of_network(source, found, summary, log, skipped)
 
@@ -240,15 +248,17 @@ class _Plan:
         self, source: Source, found: Network, summary: Summary, log: Log, skipped: set[tuple[str, str]]
     ) -> Iterator[Task]:
         folder = self.out / "networks" / found.folder
-        self._check_network(found)
         write_document(folder / "network.json", asdict(found))
         listed = []
         for entry in self.entries:
-            if entry.measure.head and not found.head:
-                summary.skipped[f"{found.name} {entry.label}"] = f"{found.name} has no classifier head."
-                log.line(f"{found.name} {entry.label} is skipped: there is no classifier head")
+            try:
+                if entry.measure.head and not found.head:
+                    raise _Unfit(f"{found.name} has no classifier head.")
+                place, about, listing = self._entry(folder, entry)
+            except _Unfit as error:
+                summary.skip(f"{found.name} {entry.label}", str(error))
+                log.line(f"{found.name} {entry.label} is skipped: {error}")
                 continue
-            place, about, listing = self._entry(folder, entry)
             listed.append((entry, place, about, listing))
         work = [self._count(listing) for *_, listing in listed]
         summary.present += sum(there for there, _ in work)
@@ -268,7 +278,7 @@ class _Plan:
             before = read_document(path, name=str, weights=str)
             if before["name"] == found.name and path.parent.name != found.folder and _has_shards(path.parent):
                 differs = "other weights" if before["weights"] != found.weights else "another precision or layer"
-                raise DataError(f"{self.out} holds measurements of {found.name} with {differs}; choose another --out.")
+                raise _Unfit(f"{self.out} holds measurements of {found.name} with {differs}; choose another --out.")
 
     def _entry(self, folder: Path, entry: Entry) -> tuple[Path, dict[str, Any], Listing]:
         """Folder, identity and shards of an entry; its document is written, or grows by images."""
@@ -278,7 +288,7 @@ class _Plan:
         for other in sorted(folder.glob(f"{entry.label}-*/measure.json")):
             same = other.parent != place and read_document(other, label=str)["label"] == entry.label
             if same and _has_shards(other.parent, depth=1):
-                raise DataError(
+                raise _Unfit(
                     f"{self.out} holds {entry.label} with other parameters; choose another --out, or give these "
                     f"a label of their own: other={entry.measure.name}:..."
                 )
