@@ -132,3 +132,21 @@ def troubled(model: object, found: vg.Images) -> dict[str, np.ndarray]:
             eaten.append(np.ones(2_000_000))
             time.sleep(0.005)
     return told(model, found)
+
+
+def flat_1000() -> Flat:
+    return Flat(1_000)
+
+
+def flat_20000() -> Flat:
+    return Flat(20_000)
+
+
+def flat_1000000() -> Flat:
+    return Flat(1_000_000)
+
+
+@vg.measure(together=2_000, block=2_000)
+def shade(model: object, found: vg.Images) -> dict[str, np.ndarray]:
+    """The shade of each image, many at a time."""
+    return {"shade": found.pixels[:, 0, 0, 0].numpy()}

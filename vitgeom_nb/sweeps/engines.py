@@ -166,7 +166,9 @@ def engine(workers: int | None, scheduler: str | None) -> Iterator[Engine]:
                 assert workers is not None
                 threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // workers))
                 environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-                stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": environment}))
+                # the shard that two workers died of is at fault, not they
+                own = {"distributed.nanny.pre-spawn-environ": environment, "distributed.scheduler.allowed-failures": 1}
+                stack.enter_context(dask.config.set(own))
                 cluster = stack.enter_context(
                     LocalCluster(
                         n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL

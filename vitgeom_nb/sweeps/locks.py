@@ -92,7 +92,7 @@ def _check(path: Path, part: tuple[int, int], run: Path) -> None:
 def _holder(descriptor: int) -> str:
     try:
         who = json.loads(os.pread(descriptor, 1000, 0))
-        return f"process {int(who['pid'])} on {str(who['host']):.60}"
+        return f"process {int(who['pid'])} on {who['host']!s:.60}"
     except (OSError, ValueError, TypeError, KeyError):
         return "another process"
 
