@@ -13,7 +13,6 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import distributed
 import pytest
@@ -123,7 +122,7 @@ def test_without_a_worker_a_sweep_ends_with_one_sentence(tmp_path: Path, monkeyp
 
 
 def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(vg.errors.ArgumentError, match="No scheduler answers at tcp://127.0.0.1:1"):
+    with pytest.raises(vg.errors.ArgumentError, match=r"No scheduler answers at tcp://127\.0\.0\.1:1"):
         swept(tmp_path, scheduler="tcp://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(vg.errors.ArgumentError, match=r"pip install 'vitgeom-nb\[sweep\]'"):

@@ -103,7 +103,8 @@ def test_a_hundred_kills_at_random_moments(tmp_path: Path, stable: Stable) -> No
         if kill % 10 == 5:
             look()  # while it is written
         time.sleep(chance.random() * span)
-        os.kill(process, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.kill(process, signal.SIGKILL)
         status = stable.ended()
         after = files(out)
         assert before.items() <= after.items(), "a finished shard was written again"
@@ -115,7 +116,7 @@ def test_a_hundred_kills_at_random_moments(tmp_path: Path, stable: Stable) -> No
         before, by = after, measured(counts, set(after))
         if len(after) == IMAGES // BLOCK:
             runs += 1
-            out, before, by = tmp_path / f"run{runs}", {}, {}
+            out, before, by = tmp_path / f"run{runs}", {}, {}  # and the next one from the beginning
             for path in counts.iterdir():
                 path.unlink()
     assert lost > KILLS // 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 from ..errors import ArgumentError
 from .work import Outcome, Source, Task, describe, measure_block
 
+DIED = "every worker that measured it died: out of memory, or killed"
 QUIET = 300.0  # seconds without a worker before a run ends with what is done
 AHEAD = 2  # tasks a thread of a worker: it never waits for the driver
 
@@ -52,31 +54,42 @@ class OnDask:
 
     def describe(self, source: Source) -> Any:
         """What tells a network from others, or why it does not load, as a worker sees it."""
-        future = self.client.submit(_on_worker, describe, source, pure=False, priority=10)
+        future = self.client.submit(_on_worker, _packed(describe, source), pure=False, priority=10)
         while not self._finished([future]):
             pass
         return _result(future, lambda error: f"Its worker was lost: {error}")
 
     def outcomes(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Outcome]]:
-        """What became of each task, as they end; a task whose workers die over and over has failed."""
+        """What became of each task, as they end; one whose workers die over and over, at last alone, has failed."""
         pending: dict[Any, Task] = {}
-        more = True
+        suspects: list[Task] = []
+        more, alone = True, False
         try:
-            while more or pending:
+            while more or pending or suspects:
                 while more and len(pending) < self._room():
                     task = next(tasks, None)
                     if task is None:
                         more = False
                         break
-                    # a function of one's own travels with the task, a network never does
-                    pending[self.client.submit(_on_worker, measure_block, task, pure=False)] = task
+                    pending[self._submit(task)] = task
+                if suspects and not more and not pending:
+                    alone = True
+                    task = suspects.pop()
+                    pending[self._submit(task)] = task
                 for future in self._finished(list(pending)):
                     task = pending.pop(future)
-                    yield task, _result(future, partial(_lost, task))
+                    outcome = _result(future, partial(_lost, task))
                     del future
+                    if outcome.lost and not alone:
+                        suspects.append(task)  # it may only have waited on a worker that another shard killed
+                    else:
+                        yield task, outcome
         finally:
             with contextlib.suppress(Exception):
                 self.client.cancel(list(pending), force=True)
+
+    def _submit(self, task: Task) -> Any:
+        return self.client.submit(_on_worker, _packed(measure_block, task), pure=False)
 
     def _room(self) -> int:
         return max(4, AHEAD * sum(self._threads().values()))
@@ -112,17 +125,25 @@ class OnDask:
         return done
 
 
-def _on_worker(function: Callable[[Any], Any], given: Any) -> Any:
+def _packed(function: Callable[[Any], Any], given: Any) -> bytes:
+    """A call as bytes, which a worker opens itself: what it cannot open would end it. No network is among them."""
+    import cloudpickle
+
+    return cloudpickle.dumps((function, given))
+
+
+def _on_worker(packed: bytes) -> Any:
     """Run in a worker; xarray would ask the scheduler for the lock of a file that is in memory."""
     import dask
 
     with dask.config.set(scheduler="synchronous"):
+        function, given = pickle.loads(packed)
         return function(given)
 
 
 def _lost(task: Task, why: str) -> Outcome:
     numbers = range(task.block.start, task.block.stop) if task.block.retry is None else task.block.retry
-    return Outcome(failed=dict.fromkeys(numbers, why))
+    return Outcome(failed=dict.fromkeys(numbers, why), lost=why == DIED)
 
 
 def _result(future: Any, otherwise: Callable[[str], Any]) -> Any:
@@ -132,7 +153,7 @@ def _result(future: Any, otherwise: Callable[[str], Any]) -> Any:
         if type(error).__name__ in ("FutureCancelledError", "CancelledError", "CommClosedError", "TimeoutError"):
             raise ClusterLost("The scheduler is gone") from None
         if type(error).__name__ == "KilledWorker":
-            return otherwise("every worker that measured it died: out of memory, or killed")
+            return otherwise(DIED)
         return otherwise(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300])
 
 
@@ -166,8 +187,8 @@ def engine(workers: int | None, scheduler: str | None) -> Iterator[Engine]:
                 assert workers is not None
                 threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // workers))
                 environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-                # the shard that two workers died of is at fault, not they
-                own = {"distributed.nanny.pre-spawn-environ": environment, "distributed.scheduler.allowed-failures": 1}
+                # what its worker dies of is tried once more, alone
+                own = {"distributed.nanny.pre-spawn-environ": environment, "distributed.scheduler.allowed-failures": 0}
                 stack.enter_context(dask.config.set(own))
                 cluster = stack.enter_context(
                     LocalCluster(

@@ -29,7 +29,7 @@ class Measure:
 
     name: str
     function: str | Function
-    """The function, or `module:name` below this package, which is imported when it is first used."""
+    """The function, `path/to/file.py:name`, or `module:name` below this package, imported when it is first used."""
     unit: Unit = "image"
     together: int = 1
     """Images a call: neighbours that begin at a multiple of it, so that no block size changes what shares a batch."""
@@ -50,7 +50,9 @@ class Measure:
 
     def load(self) -> Function:
         """The function itself."""
-        return self.function if callable(self.function) else named(self.function)
+        if callable(self.function):
+            return self.function
+        return function_of_file(self.function) if is_in_file(self.function) else named(self.function)
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Stop parameters that the function does not have.
@@ -194,7 +196,8 @@ def find(name: str) -> Measure:
     """
     if is_in_file(name):
         function = function_of_file(name)
-        return getattr(function, "sweep_measure", None) or measure(function).sweep_measure
+        own: Measure = getattr(function, "sweep_measure", None) or measure(function).sweep_measure
+        return replace(own, function=name)  # a worker reads the file itself
     if name not in _REGISTRY:
         close = difflib.get_close_matches(name, _REGISTRY, n=1, cutoff=0.4)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(_REGISTRY)}"

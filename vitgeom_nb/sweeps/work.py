@@ -58,13 +58,14 @@ class Task:
 
 @dataclass
 class Outcome:
-    """What became of a task; `stop` ends the run, `skip` the entry for this network."""
+    """What became of a task; `stop` ends the run, `skip` the entry for this network, `lost` if its worker was."""
 
     measured: int = 0
     failed: dict[int, str] = field(default_factory=dict)
     stop: str | None = None
     skip: str | None = None
     seconds: float = 0.0
+    lost: bool = False
 
 
 def network(source: Source) -> VisionModel:
@@ -128,6 +129,10 @@ def measure_block(task: Task) -> Outcome:
 
 
 def _measured(task: Task) -> Outcome:
+    block = task.block
+    new = Block(block.start, block.stop, block.generation + (block.retry is not None))
+    if (Path(task.folder) / shard_name(new, 0)).exists():  # by a worker that was lost before it could say so
+        return Outcome(measured=block.images)
     try:
         if task.package != package_version():
             raise DataError(f"This worker has vitgeom-nb {package_version()}, and the run {task.package}.")
