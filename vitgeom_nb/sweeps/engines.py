@@ -177,9 +177,10 @@ def engine(workers: int | None, scheduler: str | None) -> Iterator[Engine]:
 
     import dask
 
-    for name in ("distributed", "tornado"):  # what ends a worker is told once, by the run
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as stack:
+        for logger in map(logging.getLogger, ("distributed", "tornado")):  # what ends a worker is told once, by the run
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL)
         own = {"distributed.comm.timeouts.connect": "15s", "distributed.client.heartbeat": "2s"}
         stack.enter_context(dask.config.set(own))
         try:
@@ -188,8 +189,11 @@ def engine(workers: int | None, scheduler: str | None) -> Iterator[Engine]:
                 threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // workers))
                 environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
                 # what its worker dies of is tried once more, alone
-                own = {"distributed.nanny.pre-spawn-environ": environment, "distributed.scheduler.allowed-failures": 0}
-                stack.enter_context(dask.config.set(own))
+                local: dict[str, Any] = {
+                    "distributed.nanny.pre-spawn-environ": environment,
+                    "distributed.scheduler.allowed-failures": 0,
+                }
+                stack.enter_context(dask.config.set(local))
                 cluster = stack.enter_context(
                     LocalCluster(
                         n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
