@@ -24,7 +24,7 @@ from .simulated import here
 from .test_sweep import files, swept
 
 KILLS = 100
-IMAGES, BLOCK = 120, 4
+IMAGES, BLOCK = 40, 4
 
 
 class Stable:
