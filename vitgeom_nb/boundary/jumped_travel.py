@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..core.arguments import checked
 from ..core.batching import in_batches
 from ..core.image_similarity import psnr
 from ..core.measurement import Stopwatch, Variable, measurement
-from ..core.random_directions import generator, rms
+from ..core.random_directions import direction_of, image_keys, rms
 from ..errors import ArgumentError, keeping
 from ..networks.vision_model import VisionModel
 from ..statistics.bootstrap import median_interval, rank_correlation
@@ -23,27 +23,16 @@ from .label_search import ALREADY_WRONG, CROSSED, Search, Travel, beyond, moved,
 from .travel import Way
 
 PATHS = ("direct", "jumped")
+JUMP = -1  # number of the direction of a jump; those of lines count from 0
 
 
 def jump_noise(pixels: torch.Tensor, seed: int) -> torch.Tensor:
-    """One random direction an image, `(B,3,H,W)`, each of root-mean-square 1 per pixel.
+    """One random direction an image, `(B,3,H,W)`, each of root-mean-square 1 per pixel, and none of its lines'.
 
-    It depends on the seed and the image (in 8 bits) alone, not on the place in the batch.
+    It depends on the seed and the image alone, not on the place in the batch.
     """
-    bytes_of = (pixels.detach().cpu() * 255).round().to(torch.uint8)
-    drawn = torch.stack(
-        [
-            torch.randn(image.shape, generator=generator(_own_seed(image, seed)), dtype=torch.float64)
-            for image in bytes_of
-        ]
-    )
-    return (drawn / rms(drawn).view(-1, 1, 1, 1)).to(pixels.device, pixels.dtype)
-
-
-def _own_seed(image: torch.Tensor, seed: int) -> int:
-    """32 bits, as many as torch's generator on the host reads."""
-    pixels = image.float() if image.dtype == torch.bfloat16 else image  # which NumPy has not
-    return int.from_bytes(hashlib.sha256(str(seed).encode() + pixels.numpy().tobytes()).digest()[:4], "big")
+    drawn = [direction_of(key, JUMP, pixels[0], seed) for key in image_keys(pixels)]
+    return torch.stack(drawn) * math.sqrt(pixels[0].numel())
 
 
 def both_ways(pixels: torch.Tensor, search: Search, jump: float, seed: int) -> list[Way]:

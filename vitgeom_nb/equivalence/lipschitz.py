@@ -108,7 +108,7 @@ def lldlc(
     model, images
         The network, and `(B,3,H,W)` in [0,1] or what `samples()` returns. The images x + r v are not clamped to [0,1].
     kinds
-        Which: `"random"` (isotropic, the same for every image), `"matching"` (from the image to the
+        Which: `"random"` (isotropic, every image has its own), `"matching"` (from the image to the
         minimum-change match that `match` finds for its target), `"top"` (v_1 and -v_1), `"null"` (the random ones
         projected on the null space of J).
     directions
@@ -173,7 +173,7 @@ def lldlc(
         raise ArgumentError(f"kinds is {tuple(kinds)}; name each once, out of {', '.join(KINDS)}.")
     goals = _targets(pixels, targets) if "matching" in kinds else None
     n, by_jacobian = pixels[0].numel(), bool({"top", "null"} & set(kinds))
-    drawn = random_directions(directions, pixels[0], seed).flatten(1)
+    drawn = random_directions(pixels, directions, seed).flatten(2)
     start, floor = model.embed_in_batches(pixels).double(), rounding_of_change(model, pixels)
     counts = {kind: {"matching": 1, "top": 2}.get(kind, directions) for kind in kinds}
     constants = {kind: start.new_full((len(pixels), count, len(r)), torch.nan) for kind, count in counts.items()}
@@ -212,7 +212,7 @@ def lldlc(
         return sum(int((~constant.isnan()).sum()) for constant in constants.values())
 
     with keeping(result, done, sum(constant.numel() for constant in constants.values()), "constants"):
-        ways = {"random": drawn[None]} if "random" in kinds else {}
+        ways = {"random": drawn} if "random" in kinds else {}
         for kind, v in ways.items():
             constants_along(model, pixels, start, v, r, constants[kind])
         if goals is not None:
@@ -226,7 +226,7 @@ def lldlc(
             for i, x in enumerate(tqdm(pixels, desc="LLDLC, Jacobians", leave=False)):
                 J = jacobian_rows(model, x)
                 parts = spectrum(J, tolerance)
-                own = _own_directions(J, parts, kinds, drawn)
+                own = _own_directions(J, parts, kinds, drawn[i])
                 for kind, v in own.items():
                     constants[kind][i] = constants_along(model, x[None], start[i : i + 1], v[None], r)[0]
                 for kind, v in ({kind: v[i % len(v)] for kind, v in ways.items()} | own).items():

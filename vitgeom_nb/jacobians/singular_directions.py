@@ -82,7 +82,6 @@ def singular_steps(
     r, wanted = check_radii(radii), list(ranks)
     if not wanted or sorted(set(wanted)) != wanted or wanted[0] < 1:
         raise ArgumentError(f"ranks is {tuple(wanted)}; name increasing ranks from 1 up.")
-    drawn = random_directions(1, pixels[0], seed).flatten(1)
     floor = rounding_of_change(model, pixels)
     vectors: list[torch.Tensor] = []
     values: list[torch.Tensor] = []
@@ -119,7 +118,7 @@ def singular_steps(
                 raise ArgumentError(
                     f"Rank {wanted[-1]} of {model.name} is null at this image; ask for ranks up to {parts.rank}."
                 )
-            chosen = [rank - 1 for rank in wanted]
+            chosen, drawn = [rank - 1 for rank in wanted], random_directions(x[None], 1, seed)[0].flatten(1)
             v = torch.cat(
                 [null_and_normal(J, drawn, parts)[0], right_vectors(J, parts, wanted[-1])[chosen].to(x.dtype)]
             )

@@ -134,7 +134,7 @@ def step_response(
     radii
         Euclidean norms of the steps, in units of pixel value, increasing.
     directions
-        How many directions of each kind. Random ones are isotropic and the same for every image; the null and the
+        How many directions of each kind. Random ones are isotropic and every image has its own; the null and the
         normal ones are their two parts, each brought back to norm 1.
     seed
         Of the random directions.
@@ -181,7 +181,6 @@ def step_response(
     if not 0 < threshold < 1:
         raise ArgumentError(f"threshold is {threshold}; choose a relative error between 0 and 1, such as 0.1.")
     check_tolerance(tolerance)
-    v = random_directions(directions, pixels[0], seed).flatten(1)
     floors = rounding_of_change(model, pixels).cpu()
     changes: list[torch.Tensor] = []
     errors: list[torch.Tensor] = []
@@ -226,6 +225,7 @@ def step_response(
 
     with keeping(result, lambda: len(yardsticks), len(pixels), "images"):
         for x in tqdm(pixels, desc="step response", leave=False):
+            v = random_directions(x[None], directions, seed)[0].flatten(1)
             J = jacobian_rows(model, x)
             parts = spectrum(J, tolerance)
             null, normal = null_and_normal(J, v, parts)
