@@ -163,7 +163,7 @@ def _agreement(model: VisionModel, lines: Lines) -> str:
             # what rounding makes of a difference says nothing
             noise, finer = (FLOOR / apart * torch.finfo(torch.float64).eps * speed.norm() for apart in (h, closer))
             if (longer - shorter).norm() <= SETTLED * longer.norm() + finer:
-                error = float((longer - second).norm() / (second.norm() + noise).clamp_min(1e-300))
+                off = float((longer - second).norm() / (second.norm() + noise).clamp_min(1e-300))
                 break
             longer = shorter
         else:
@@ -172,12 +172,12 @@ def _agreement(model: VisionModel, lines: Lines) -> str:
         if "dtype" not in str(error):
             raise
         return f"second derivatives are not checked: {model.name} does not compute in float64"
-    if error > WRONG:
+    if off > WRONG:
         raise ModelError(
-            f"Second derivatives of {model.name} are off by {error:.0%}: one of its operations is not "
+            f"Second derivatives of {model.name} are off by {off:.0%}: one of its operations is not "
             "differentiated rightly by torch, so use direction_change, which takes differences."
         )
-    return f"second derivatives agree with a finite difference to {error:.0e}"
+    return f"second derivatives agree with a finite difference to {off:.0e}"
 
 
 @torch.no_grad()
