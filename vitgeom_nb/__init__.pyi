@@ -49,5 +49,10 @@ from .networks.tables import models as models
 from .networks.vision_model import VisionModel as VisionModel
 from .networks.wrapping import wrap as wrap
 from .settings import tier as tier
+from .sweeps.measures import measure as measure
+from .sweeps.packed import pack_run as pack_run
+from .sweeps.runs import Run as Run
+from .sweeps.runs import open_run as open_run
+from .sweeps.sweep import sweep as sweep
 
 __version__: str
