@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -70,6 +71,27 @@ _DECOMPOSED = {
 _PASSING = {aten.alias.default, aten.detach.default, aten.clone.default, aten.lift_fresh_copy.default}
 
 
+def _in_order(size: Sequence[int], stride: Sequence[int]) -> bool:
+    """Whether strides walk through memory place by place, row by row."""
+    places = 1
+    for length, step in zip(reversed(size), reversed(stride), strict=True):
+        if length > 1 and step != places:
+            return False
+        places *= length
+    return True
+
+
+def _restrided(node: torch.fx.Node) -> None:
+    """Write as a change of shape what only says in which strides the same values lie, as pooling to one value does."""
+    given: Any = node.args
+    whole = given[0].meta["val"]
+    size, stride = given[-2:] if isinstance(given[-1], (list, tuple)) else given[-3:-1]
+    if whole.numel() == math.prod(size) and _in_order(size, stride) and _in_order(whole.shape, whole.stride()):
+        scattered = node.target is aten.as_strided_scatter.default
+        node.target = aten.reshape.default
+        node.args = (given[1], list(whole.shape)) if scattered else (given[0], list(size))
+
+
 def _tidy(traced: GraphModule) -> GraphModule:
     """Without what only autograd needs, and with every value computed once."""
     held: dict[Any, torch.fx.Node] = {}  # tensors of the network, each under one name
@@ -80,6 +102,8 @@ def _tidy(traced: GraphModule) -> GraphModule:
             node.replace_all_uses_with(held.setdefault(key, node), propagate_meta=False)
         elif node.target in (aten.view.default, aten._unsafe_view.default):
             node.target = aten.reshape.default  # what made its argument contiguous goes
+        elif node.target in (aten.as_strided.default, aten.as_strided_scatter.default):
+            _restrided(node)
         elif node.target in _PASSING:
             node.replace_all_uses_with(node.args[0])
         elif node.target in (aten.copy.default, aten.copy_.default) and "_new_zeros" in str(node.args[0].target):
