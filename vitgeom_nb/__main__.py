@@ -1,4 +1,4 @@
-"""The command line: what models there are, figures drawn to a folder, and what this installation has and lacks."""
+"""The command line: models there are, figures drawn to a folder, networks exported, and what this installation has."""
 
 # A command imports what it needs: help, lists and tables come without torch.
 
@@ -113,6 +113,14 @@ def show_figures(options: argparse.Namespace) -> int:
     return 0
 
 
+def export(options: argparse.Namespace) -> int:
+    """Write a network and its derivatives as ONNX graphs, and print the files."""
+    folder = vg.export_onnx(vg.load(options.model, device=options.device), options.out)
+    for path in (folder / name for name in ("forward.onnx", "pull.onnx", "push.onnx", "weights.bin", "model.json")):
+        print(f"{path} {path.stat().st_size:,} bytes", flush=True)
+    return 0
+
+
 def _version(package: str) -> str:
     try:
         return version(package)
@@ -211,6 +219,11 @@ def parser() -> argparse.ArgumentParser:
     drawn.add_argument("--format", default="png", choices=("png", "jpg", "webp", "svg", "pdf"))
     drawn.add_argument("--device", help="cpu (default) or cuda")
     drawn.set_defaults(run=show_figures)
+    graphs = commands.add_parser("export", help="write a network and its derivatives as ONNX graphs")
+    graphs.add_argument("model", metavar="MODEL", help="name or address of a network, as load() takes it")
+    graphs.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to write to")
+    graphs.add_argument("--device", help="cpu (default) or cuda")
+    graphs.set_defaults(run=export)
     health = commands.add_parser("doctor", help="what this installation has and lacks")
     health.set_defaults(run=doctor)
     return top

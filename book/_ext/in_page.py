@@ -1,4 +1,4 @@
-"""Packs what the chapter "Your own picture" loads on a click: networks of the zoo with their graphs, samples, scripts."""
+"""Packs what the chapter on your own picture loads on a click: networks with their graphs, samples, scripts."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import torch
 
 from .. import settings
 from ..core.arguments import checked
+from ..core.progress import tqdm
 from ..core.whole_files import write_whole
 from ..errors import ArgumentError
 from ..networks.embedded import FAMILIES
@@ -21,11 +22,9 @@ from .traces import traces
 
 def exported(model: VisionModel, progress: bool = False) -> tuple[dict[str, bytes], bytes, int]:
     """Graphs by name, the file of weights they share, and how much of that is the network's own tensors."""
-    from ..core.progress import tqdm
-
-    state = {k: t for k, t in model.module.state_dict().items()}
-    layout = Layout(state)
-    own, graphs = layout.length, {}
+    layout = Layout(model.module.state_dict())
+    own = layout.length
+    graphs: dict[str, bytes] = {}
     with tqdm(traces(model).items(), desc=f"graphs of {model.name}", disable=not progress, leave=False) as bar:
         for name, trace in bar:
             graphs[name] = onnx_model(name, model.name, trace, layout)

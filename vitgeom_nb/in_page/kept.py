@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 GRAPHS = ("forward", "pull", "push")
 CONSTANTS = "constants.bin"
 CARD = "inputs.json"
+GEOMETRY = ("kernel_size", "stride", "padding", "dilation", "groups", "eps", "num_heads", "window_size", "shift_size")
 
 
 class Kept(NamedTuple):
@@ -40,18 +41,26 @@ def kept_file(name: str) -> Path:
 
 
 def inputs_digest(model: VisionModel) -> str:
-    """SHA-256 of what a trace depends on: layers, preprocessing, layer read, names and shapes of tensors, no values."""
+    """SHA-256 of what a trace depends on: layers and their geometry, names and shapes of tensors, and no values.
+
+    How layers print themselves has no part in it, for that changes with the releases of timm and torch.
+    """
     tensors = {k: [list(t.shape), str(t.dtype)] for k, t in model.module.state_dict().items()}
-    traced = [repr(model.module), model.preprocessing, model.layer, model.read, model.has_logits, tensors]
+    layers = {
+        name: [type(layer).__name__, {key: repr(getattr(layer, key)) for key in GEOMETRY if hasattr(layer, key)}]
+        for name, layer in model.module.named_modules()
+    }
+    traced = [layers, model.preprocessing, model.layer, model.read, model.has_logits, tensors]
     return hashlib.sha256(json.dumps(traced).encode()).hexdigest()
 
 
 def packed(kept: Kept) -> bytes:
     """As the bytes of a file: the same graphs give the same bytes."""
     out = io.BytesIO()
-    card = json.dumps({"inputs": kept.inputs}).encode()
+    entries = {CARD: json.dumps({"inputs": kept.inputs}).encode(), CONSTANTS: kept.constants}
+    entries |= {f"{name}.onnx": graph for name, graph in kept.graphs.items()}
     with zipfile.ZipFile(out, "w") as archive:
-        for name, data in {CARD: card, CONSTANTS: kept.constants, **{f"{k}.onnx": g for k, g in kept.graphs.items()}}.items():
+        for name, data in entries.items():
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             archive.writestr(entry, data, zipfile.ZIP_DEFLATED, 9)
     return out.getvalue()

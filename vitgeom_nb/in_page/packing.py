@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..core.imagenet_classes import class_names
 from ..core.whole_files import write_whole
 from ..errors import WeightsError
 from ..networks.embedded import FAMILIES, REPAIR, card
@@ -72,7 +73,10 @@ def samples_script() -> bytes:
     shown = []
     for name in PHOTOGRAPHS:
         images = samples(name, size=64)
-        for pixels, title in zip(images.pixels, images.names, strict=True):
+        titles = images.names
+        if images.labels is not None:
+            titles = [f"{class_names()[label]} (ImageNet)" for label in images.labels]
+        for pixels, title in zip(images.pixels, titles, strict=True):
             picture = io.BytesIO()
             Image.fromarray((pixels.permute(1, 2, 0) * 255).round().byte().numpy()).save(picture, "PNG", optimize=True)
             shown.append({"name": title, "png": base64.b64encode(picture.getvalue()).decode()})

@@ -54,9 +54,7 @@ def _convolution_backward(
     return aten.convolution(gradient, weight, None, stride, padding, dilation, True, over, groups), None, None
 
 
-def _max_pool_backward(
-    gradient: torch.Tensor, x: torch.Tensor, *arguments: Any
-) -> torch.Tensor:
+def _max_pool_backward(gradient: torch.Tensor, x: torch.Tensor, *arguments: Any) -> torch.Tensor:
     """The gradient of max pooling: what each place of the output got goes back to where its maximum came from."""
     indices = arguments[-1]
     flat = torch.zeros_like(x).flatten(2).scatter_add(2, indices.flatten(2), gradient.flatten(2))
@@ -155,5 +153,3 @@ def traces(model: VisionModel) -> dict[str, Trace]:
             ),
             "push": Trace(_flat(push, (x, d), _DECOMPOSED), ("x", "d"), ("change",), (x, d)),
         }
-
-

@@ -22,7 +22,7 @@ def stand_in(name: str) -> VisionModel:
     """An embedded architecture with weights that no two tensors share: where one goes into a graph is then certain."""
     module, draw = ARCHITECTURES[name](), generator(0)
     state = module.state_dict()
-    for key, tensor in state.items():
+    for tensor in state.values():
         if tensor.is_floating_point():
             tensor.copy_(0.5 + 0.1 * torch.rand(tensor.shape, generator=draw))
     module.load_state_dict(state)
