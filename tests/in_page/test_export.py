@@ -155,6 +155,18 @@ def test_an_operator_without_translation_is_one_sentence(tmp_path: Path) -> None
         vg.export_onnx(wrapped(Odd(), name="odd"), tmp_path)
 
 
+class Restless(torch.nn.Module):
+    """A network whose path depends on what it sees."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1) * (2.0 if float(x.mean()) > 0 else 1.0)
+
+
+def test_a_network_without_a_fixed_graph_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"^restless cannot be traced as a graph: [^\n]*\.$"):
+        vg.export_onnx(wrapped(Restless(), name="restless"), tmp_path)
+
+
 def test_without_onnx_embedded_networks_export_and_others_say_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,9 +28,14 @@ NAME = "your-own-picture"
 # numbers cross as base64 of float32: a picture is 12,288 of them
 ASK = """async ([task, given, network]) => {
     const root = document.querySelector('.vg-own'), api = root.vitgeom;
-    const floats = (t) => new Float32Array(Uint8Array.from(atob(t), (c) => c.charCodeAt(0)).buffer);
-    const text = (a) => { const b = new Uint8Array(Float32Array.from(a).buffer); let s = '';
-        for (let i = 0; i < b.length; i += 8192) s += String.fromCharCode(...b.subarray(i, i + 8192)); return btoa(s); };
+    const bytes = (t) => Uint8Array.from(atob(t), (c) => c.charCodeAt(0));
+    const floats = (t) => new Float32Array(bytes(t).buffer);
+    const text = (a) => {
+        const b = new Uint8Array(Float32Array.from(a).buffer);
+        let s = '';
+        for (let i = 0; i < b.length; i += 8192) s += String.fromCharCode(...b.subarray(i, i + 8192));
+        return btoa(s);
+    };
     for (const [k, v] of Object.entries(given)) if (v && v.floats) given[k] = floats(v.floats);
     await api.need(network);
     const out = await api.ask(task, given, null, network);
@@ -84,7 +89,8 @@ def unpacked(value: Any) -> Any:
 
 def off(found: torch.Tensor, wanted: torch.Tensor) -> float:
     """Relative error."""
-    return float((found.flatten() - wanted.flatten()).norm() / wanted.norm())
+    wanted = wanted.detach().flatten()
+    return float((found.flatten() - wanted).norm() / wanted.norm())
 
 
 @pytest.fixture(scope="module", params=["server", "file"])

@@ -12,7 +12,7 @@ from .. import settings
 from ..core.arguments import checked
 from ..core.progress import tqdm
 from ..core.whole_files import write_whole
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ModelError, VitgeomError
 from ..networks.embedded import FAMILIES
 from ..networks.vision_model import VisionModel
 from .kept import Kept, flat_weights, inputs_digest, kept_graphs
@@ -25,7 +25,14 @@ def exported(model: VisionModel, progress: bool = False) -> tuple[dict[str, byte
     layout = Layout(model.module.state_dict())
     own = layout.length
     graphs: dict[str, bytes] = {}
-    with tqdm(traces(model).items(), desc=f"graphs of {model.name}", disable=not progress, leave=False) as bar:
+    try:
+        traced = traces(model)
+    except VitgeomError:
+        raise
+    except Exception as error:  # whatever the network does that is no fixed sequence of operations
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+        raise ModelError(f"{model.name} cannot be traced as a graph: {reason}.") from error
+    with tqdm(traced.items(), desc=f"graphs of {model.name}", disable=not progress, leave=False) as bar:
         for name, trace in bar:
             graphs[name] = onnx_model(name, model.name, trace, layout)
     return graphs, b"".join(layout.parts), own

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -67,6 +68,20 @@ def _silent() -> Iterator[None]:
                 logger.setLevel(level)
 
 
+@contextlib.contextmanager
+def _readable_flags() -> Iterator[None]:
+    """Torch's exporter reads a flag that cannot be read where full precision is asked for; it computes nothing."""
+    operations: list[Any] = [torch.backends.cudnn.conv, torch.backends.cudnn.rnn]
+    before = [operation.fp32_precision for operation in operations]
+    for operation in operations:
+        operation.fp32_precision = "tf32"
+    try:
+        yield
+    finally:
+        for operation, precision in zip(operations, before, strict=True):
+            operation.fp32_precision = precision
+
+
 def _translated(name: str, model_name: str, trace: Trace) -> Any:
     try:
         import onnx_ir  # noqa: F401
@@ -74,7 +89,7 @@ def _translated(name: str, model_name: str, trace: Trace) -> Any:
     except ImportError:
         raise ModelError(NEEDS) from None
     try:
-        with _silent():
+        with _silent(), _readable_flags():
             program = torch.onnx.export(
                 trace.graph.eval(),
                 trace.arguments,
@@ -95,8 +110,6 @@ def _translated(name: str, model_name: str, trace: Trace) -> Any:
 
 def _operator(error: BaseException) -> str:
     """Which operator it was, as far as the exporter says."""
-    import re
-
     seen: list[str] = []
     cause: BaseException | None = error
     while cause is not None:

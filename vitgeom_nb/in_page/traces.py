@@ -130,6 +130,7 @@ def traces(model: VisionModel) -> dict[str, Trace]:
     def outputs(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return (model.embed(x), model.logits(x)) if model.has_logits else (model.embed(x),)
 
+    outputs(x)  # what a network prepares when it is first asked is no part of the trace
     with full_precision(), all_derivatives(), torch.no_grad():
         # traced first, so that the derivatives are of one pass: logits and embedding share all that lies before them
         both = _flat(outputs, (x,), {})
