@@ -1,4 +1,4 @@
-"""The command line: models, figures drawn to a folder, sweeps of data sets, and what this installation lacks."""
+"""The command line: models, figures drawn to a folder, sweeps of data sets, exports, and what this installation has."""
 
 # A command imports what it needs: help, lists and tables come without torch.
 
@@ -110,6 +110,14 @@ def show_figures(options: argparse.Namespace) -> int:
                 f"{path} cannot be written ({error.strerror}); make room, or name another --out."
             ) from None
         print(path, flush=True)
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a network and its derivatives as ONNX graphs, and print the files."""
+    folder = vg.export_onnx(vg.load(options.model, device=options.device), options.out)
+    for path in (folder / name for name in ("forward.onnx", "pull.onnx", "push.onnx", "weights.bin", "model.json")):
+        print(f"{path} {path.stat().st_size:,} bytes", flush=True)
     return 0
 
 
@@ -272,6 +280,11 @@ def parser() -> argparse.ArgumentParser:
     swept = commands.add_parser("sweep", help="measure whole data sets, on one machine or many, and keep every result")
     _sweep_options(swept)
     swept.set_defaults(run=run_sweep)
+    graphs = commands.add_parser("export", help="write a network and its derivatives as ONNX graphs")
+    graphs.add_argument("model", metavar="MODEL", help="name or address of a network, as load() takes it")
+    graphs.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to write to")
+    graphs.add_argument("--device", help="cpu (default) or cuda")
+    graphs.set_defaults(run=export)
     health = commands.add_parser("doctor", help="what this installation has and lacks")
     health.set_defaults(run=doctor)
     return top
