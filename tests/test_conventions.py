@@ -24,6 +24,8 @@ SEARCH: dict[str, Any] = {"epsilon_max": 1.0, "grid": 20}
 # every public measurement of a network, with arguments small enough for a test
 MEASUREMENTS: dict[str, Callable[[], xr.Dataset]] = {
     "additivity": lambda: vg.additivity(MODEL, IMAGES, directions=2),
+    "class_cosines": lambda: vg.class_cosines(MODEL, pixels(4), torch.tensor([0, 0, 1, 1])),
+    "corrupted_predictions": lambda: vg.corrupted_predictions(MODEL, IMAGES, LABELS),
     "curvature": lambda: vg.curvature(MODEL, IMAGES, directions=2),
     "direction_change": lambda: vg.direction_change(MODEL, IMAGES, directions=2, steps=4),
     "fgsm_path": lambda: vg.fgsm_path(MODEL, IMAGES, LABELS, lengths=(0.0, 0.1), **SEARCH),
@@ -46,7 +48,7 @@ MEASUREMENTS: dict[str, Callable[[], xr.Dataset]] = {
     "travel_distance": lambda: vg.travel_distance(MODEL, IMAGES, LABELS, pictures=True, **SEARCH),
 }
 LABELLED = {"fgsm_direction", "fgsm_path", "fgsm_step", "path_plane", "random_jump", "reliability", "temperature"}
-LABELLED |= {"travel_distance"}
+LABELLED |= {"travel_distance", "class_cosines", "corrupted_predictions"}
 PAIRED = {"fibre_walk", "homotopy", "match"}
 OTHERWISE = {"match_remainder", "predict", "jvp", "vjp"}  # take a measurement, a data set, or vectors beside images
 FORBIDDEN = {"batch", "batch_size", "count", "image", "start", "toward", "epsilons", "size", "n_directions"}

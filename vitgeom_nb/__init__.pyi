@@ -15,6 +15,7 @@ from .boundary.fgsm import fgsm_step as fgsm_step
 from .boundary.fgsm_probabilities import fgsm_path as fgsm_path
 from .boundary.jumped_travel import random_jump as random_jump
 from .boundary.travel import travel_distance as travel_distance
+from .calibration.corruptions import corrupted_predictions as corrupted_predictions
 from .calibration.predictions import Predictions as Predictions
 from .calibration.predictions import predict as predict
 from .calibration.predictions import recorded_predictions as recorded_predictions
@@ -32,6 +33,7 @@ from .data.registry import has_labelled as has_labelled
 from .data.registry import tier_data as tier_data
 from .data.samples import samples as samples
 from .data.streaming import LabelledImages as LabelledImages
+from .equivalence.class_cosines import class_cosines as class_cosines
 from .equivalence.embedding_line import homotopy as homotopy
 from .equivalence.fibre_walk import fibre_walk as fibre_walk
 from .equivalence.lipschitz import lldlc as lldlc
