@@ -4,5 +4,4 @@ from .evidence import evidence as evidence
 from .evidence import reduced as reduced
 from .ledger import references as references
 from .ledger import table as table
-from .presets import preset as preset
 from .sentences import sentences as sentences

@@ -49,19 +49,22 @@ def _is(outcome: xr.DataArray, word: str) -> np.ndarray:
 def shared_embeddings(measured: Measured) -> Sample:
     """S1: pairs whose match embeds like its target and looks as unlike it as its source did, or nearly."""
     found = need(measured, "match", "cosine", "psnr_target", "psnr_pair")
-    return share((found.cosine >= EQUIVALENT) & (found.psnr_target <= found.psnr_pair + KEPT_DB))
+    unlike = found.psnr_target <= found.psnr_pair + KEPT_DB
+    return share((found.cosine >= EQUIVALENT) & unlike, found.cosine.notnull())
 
 
 def unlike_embeddings(measured: Measured) -> Sample:
     """S2: pairs whose match looks like its source and embeds as unlike it as images of other classes do."""
     found = need(measured, "match", "cosine", "psnr", "source_cosine")
     level = float(need(measured, "class_cosines", "between_median").between_median.median())
-    return share((found.cosine >= EQUIVALENT) & (found.psnr >= ALIKE_DB) & (found.source_cosine <= level))
+    alike = (found.psnr >= ALIKE_DB) & (found.source_cosine <= level)
+    return share((found.cosine >= EQUIVALENT) & alike, found.cosine.notnull())
 
 
 def descent_success(measured: Measured, name: str = "match_gradient_descent") -> Sample:
     """S3: pairs that a method brings to the cosine at which the published descent stops."""
-    return share(need(measured, name, "cosine").cosine >= DESCENDED)
+    cosine = need(measured, name, "cosine").cosine
+    return share(cosine >= DESCENDED, cosine.notnull())
 
 
 def leading_energy(measured: Measured) -> Sample:
@@ -133,7 +136,7 @@ def overtaken(measured: Measured) -> Sample:
     return mean(need(measured, "class_cosines", "overtaken").overtaken)
 
 
-def _confidence_and_hits(found: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+def confidence_and_hits(found: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Confidence `(image,)` and whether the label is right, from these or from logits."""
     if {"confidence", "predicted", "label"} <= set(found.variables):
         return found.confidence.values, (found.predicted == found.label).values
@@ -146,13 +149,13 @@ def _confidence_and_hits(found: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 def calibration_gap(measured: Measured) -> Sample:
     """K1: accuracy minus confidence, whose mean is the signed calibration error."""
-    confidence, hits = _confidence_and_hits(need(measured, "predictions"))
+    confidence, hits = confidence_and_hits(need(measured, "predictions"))
     return mean(hits.astype(np.float64) - confidence)
 
 
 def accuracy(measured: Measured) -> Sample:
     """Share of right labels."""
-    return share(_confidence_and_hits(need(measured, "predictions"))[1])
+    return share(confidence_and_hits(need(measured, "predictions"))[1])
 
 
 def accuracy_left(measured: Measured) -> Sample:
@@ -275,40 +278,3 @@ QUANTITIES: dict[str, Callable[[Measured], Sample]] = {
     "K11": trained_bend,
 }
 """Claim -> its quantity of one network. S10 is made of the verdicts of the others."""
-
-BESIDE: dict[str, list[tuple[str, str, Callable[[Measured], Sample]]]] = {
-    "S1": [
-        ("PSNR of match against target", "dB", lambda m: median(need(m, "match", "psnr_target").psnr_target)),
-        ("PSNR of source against target", "dB", lambda m: median(need(m, "match", "psnr_pair").psnr_pair)),
-        ("SSIM of match and target", "1", lambda m: median(need(m, "match", "ssim_target").ssim_target)),
-    ],
-    "S2": [("PSNR of match against source", "dB", lambda m: median(need(m, "match", "psnr").psnr))],
-    "S3": [
-        ("share of pairs that minimum change brings there", "1", lambda m: descent_success(m, "match")),
-        ("share of pairs that Adam brings there", "1", lambda m: descent_success(m, "match_adam")),
-        (
-            "evaluations of gradient descent",
-            "1",
-            lambda m: median(need(m, "match_gradient_descent", "evaluations").evaluations),
-        ),
-    ],
-    "S4": [("stable rank", "1", lambda m: median(need(m, "singular_spectrum", "stable_rank").stable_rank))],
-    "S7": [
-        ("secant to the match over random steps as long", "1", secant_ratio),
-        ("sqrt(n / stable rank), of the top direction", "1", foretold_ratio),
-    ],
-    "S9": [
-        ("cosine within the class", "1", lambda m: mean(need(m, "class_cosines", "within").within)),
-        ("cosine to other classes", "1", lambda m: mean(need(m, "class_cosines", "between").between)),
-    ],
-    "K1": [("accuracy", "1", accuracy)],
-    "K4": [
-        (
-            "median direction change at the published size",
-            "degrees",
-            lambda m: pooled(angles(m, "direction_change_published"), 0.5),
-        )
-    ],
-    "K9": [("PSNR of the jump alone", "dB", jump_quality)],
-}
-"""Claim -> numbers that are shown beside the one that decides: in words, unit, and how they are made."""

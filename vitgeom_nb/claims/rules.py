@@ -44,18 +44,21 @@ def judged(found: Interval, rule: Rule) -> str:
     return SUPPORTED if wanted else NOT_SUPPORTED if against else INCONCLUSIVE
 
 
-def surprise(found: Interval, rule: Rule) -> float:
-    """The p-value that goes with the verdict: below 0.05 exactly where it is not inconclusive.
+def surprise(found: Interval, rule: Rule, n: int) -> float:
+    """The p-value that goes with the verdict of n images: below 0.05 exactly where it is not inconclusive.
 
     Of the distance to the border, in units of the half of the interval on that side, as a normal distribution would
-    have it, two-sided. Where two borders must both be kept, the larger of their two.
+    have it, two-sided. Where two borders must both be kept, the larger of their two. Never less than `2^(1 - n)`, the
+    smallest that n images can give a sign test: the tail of a normal distribution is not known from a few.
     """
     low, high = rule.bounds
     if math.isnan(found.low) or math.isnan(found.high):
         return 1.0
     if low < found.value < high:
-        return max(_beyond(found, low), _beyond(found, high))
-    return _beyond(found, low if found.value <= low else high)
+        p = max(_beyond(found, low), _beyond(found, high))
+    else:
+        p = _beyond(found, low if found.value <= low else high)
+    return max(p, 2.0 ** (1 - n))
 
 
 def _beyond(found: Interval, border: float) -> float:

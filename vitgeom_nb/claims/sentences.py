@@ -6,12 +6,11 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from ..core.arguments import checked
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CLASSES = ("any", "transformer", "CNN", "difference")
 COMPARISONS = ("above", "below", "within", "outside", "all")
@@ -104,8 +103,6 @@ def sentences() -> pd.DataFrame:
     >>> str(vg.claims.sentences().rule["K1"])
     'transformer: above -0.02; CNN: below -0.02; difference: above 0.02'
     """
-    import pandas as pd
-
     rows = [
         {
             "claim": claim.id,

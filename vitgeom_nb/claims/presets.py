@@ -1,0 +1,1 @@
+"""Presets: filled in below."""
