@@ -19,7 +19,8 @@ def results():
 
 def test_constants_are_medians_over_images_and_directions(results):
     figure = vg.figures.lldlc(results)
-    labels = {"random": "random", "gradient": "gradient", "matching": "matching", "top": r"top, $\pm v_1$", "null": "null space"}
+    labels = {"random": "random", "gradient": "gradient", "matching": "matching"}
+    labels |= {"top": r"top, $\pm v_1$", "null": "null space"}
     for axis, data in zip(figure.axes, results, strict=True):
         lines = {line.get_label(): line for line in axis.lines}
         for kind, label in labels.items():

@@ -119,7 +119,10 @@ def smallest_attack(
                 "epsilon": Variable(["image", "attack"], epsilon, "pixel", "smallest change that the attack found"),
                 "outcome": Variable(["image", "attack"], outcome_names(outcome), "1", "outcome of the attack"),
                 "smallest": Variable(
-                    ["image"], torch.where(least.isfinite(), least, torch.nan), "pixel", "smallest change of all attacks"
+                    ["image"],
+                    torch.where(least.isfinite(), least, torch.nan),
+                    "pixel",
+                    "smallest change of all",
                 ),
                 "label": Variable(["image"], labels, "1", "class to leave"),
             },

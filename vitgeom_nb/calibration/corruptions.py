@@ -102,10 +102,10 @@ def corrupted_predictions(
 ) -> xr.Dataset:
     r"""What a classifier says of images, clean and under corruptions of three strengths.
 
-    Images are rounded to 256 levels first, and corrupted by `torchvision.transforms.v2` (JPEG by Pillow): Gaussian noise of standard
-    deviation .04, .08, .16 of the pixel range; Gaussian blur of standard deviation 1, 2, 4 pixels at a side of 224,
-    and in proportion at others; JPEG of quality 50, 25, 10; brightness times 1.3, 1.6, 2; contrast times .6, .4,
-    .2; pixelation to .6, .4, .25 of the side. What is random depends on the seed and the image, not on the batch.
+    Images are rounded to 256 levels first, and corrupted by `torchvision.transforms.v2` (JPEG by Pillow): Gaussian
+    noise of standard deviation .04, .08, .16 of the pixel range; Gaussian blur of standard deviation 1, 2, 4 pixels
+    at a side of 224, and in proportion at others; JPEG of quality 50, 25, 10; brightness times 1.3, 1.6, 2; contrast times
+    .6, .4, .2; pixelation to .6, .4, .25 of the side. What is random depends on the seed and the image, not on the batch.
 
     Parameters
     ----------
@@ -178,9 +178,7 @@ def corrupted_predictions(
             "corruption": list(corruptions)[: len(found)],
             "strength": Variable(["strength"], list(STRENGTHS), "1", "strength of the corruption"),
         }
-        return measurement(
-            variables, coords=coords, model=model, seed=seed, seconds=watch.seconds, images=len(pixels)
-        )
+        return measurement(variables, coords=coords, model=model, seed=seed, seconds=watch.seconds, images=len(pixels))
 
     with keeping(result, lambda: len(found), len(corruptions), "corruptions"):
         for name in tqdm(corruptions, desc="corruptions", leave=False):

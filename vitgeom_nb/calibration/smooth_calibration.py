@@ -13,7 +13,7 @@ from ..core.arguments import checked
 from ..core.measurement import Stopwatch, Variable, measurement
 from ..errors import ArgumentError
 from ..networks.vision_model import VisionModel
-from ..statistics.bootstrap import percentile_band
+from ..statistics.bootstrap import Interval, percentile_band
 from .logits import labelled_logits
 from .predictions import Predictions
 
@@ -148,15 +148,11 @@ def smooth_calibration(
     low, high = percentile_band(count, curve, resamples, seed)
     known = ~np.isnan(accuracy)
     density = np.interp(level, centres, smoothed(onto_cells(confidence, np.ones(count)), bandwidth)) * CELLS / count
+    band = Interval(accuracy, *(np.where(known, end, np.nan) for end in (low, high)))
+    band = Interval(*(np.clip(values, 0, 1) for values in band))
     dataset = measurement(
         {
-            "accuracy": Variable(["level"], accuracy.clip(0, 1), "1", "accuracy"),
-            "accuracy_low": Variable(
-                ["level"], np.where(known, low, np.nan).clip(0, 1), "1", "lower end of the 95 % interval of the accuracy"
-            ),
-            "accuracy_high": Variable(
-                ["level"], np.where(known, high, np.nan).clip(0, 1), "1", "upper end of the 95 % interval of the accuracy"
-            ),
+            **band.variables("accuracy", "1", "accuracy", ["level"]),
             "density": Variable(["level"], density, "1", "density of the confidences"),
             "smece": Variable([], smece, "1", "smooth calibration error"),
             "bandwidth": Variable([], bandwidth, "1", "standard deviation of the kernel"),

@@ -23,7 +23,8 @@ from .runs import family_of, opened, tier_of
 from .samples import Sample, across
 from .sentences import Claim, claims, toolkit_values
 
-COLUMNS = ("claim", "network", "estimate", "low", "high", "n", "verdict", "corrected", "p", "family", "quantity", "unit")
+COLUMNS: tuple[str, ...] = ("claim", "network", "estimate", "low", "high", "n", "verdict", "corrected", "p")
+COLUMNS += ("family", "quantity", "unit")
 FAMILIES = ("transformer", "CNN", "custom")
 ALL_NETWORKS = "all networks"
 CLASS_ROWS = {"transformer": "transformers", "CNN": "CNNs", "difference": "transformers − CNNs"}

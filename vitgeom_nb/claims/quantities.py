@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -27,8 +26,6 @@ class Lacking(Exception):
 
 class NoSuchPart(Exception):
     """The network has no part of the kind that the sentence is about."""
-
-
 
 
 def need(measured: Measured, name: str, *variables: str) -> xr.Dataset:

@@ -79,7 +79,8 @@ class RecordedNetwork(Mapping[str, xr.Dataset]):
 def _read(path: Path, changed: int) -> xr.Dataset:
     """A recorded measurement, which must be of the weights that ship."""
     found, network = open_measurement(path), path.parent.name
-    if network in FAMILIES and not path.stem.startswith(UNTRAINED) and found.attrs["weights"] != card(network)["sha256"]:
+    ships = network in FAMILIES and not path.stem.startswith(UNTRAINED)
+    if ships and found.attrs["weights"] != card(network)["sha256"]:
         raise DataError(f"{path} was measured with other weights than {network} has now; delete it and record it anew.")
     return found
 
@@ -137,5 +138,3 @@ def _in_order(networks: Any) -> list[str]:
     """Networks as tables list them: the embedded ones, their controls, those of the catalogue, others by name."""
     known = list(dict.fromkeys([*FAMILIES, *OTHERS, *CONTROLS, *CATALOGUE]))
     return sorted(networks, key=lambda name: (known.index(name) if name in known else len(known), name))
-
-

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
@@ -18,10 +19,11 @@ from ..statistics.bootstrap import (
 )
 
 RESAMPLES = 1000
-AT_MOST = 50_000  # values of all images together; of more, each image gives quantiles of its own
+AT_MOST = 10_000  # values of all images together; of more, each image gives quantiles of its own
 
 
-class Sample(NamedTuple):
+@dataclass(frozen=True)
+class Sample:
     """Values `(image, ...)`, NaN where an image has none, and how they become one number with an interval."""
 
     values: np.ndarray
@@ -67,8 +69,15 @@ def _mean(values: np.ndarray, _: float) -> float:
 
 
 def _pooled(values: np.ndarray, quantile: float) -> float:
-    known = values[~np.isnan(values)]
-    return float(np.quantile(known, quantile)) if len(known) else float("nan")
+    known = values.ravel()
+    if np.isnan(known).any():
+        known = known[~np.isnan(known)]
+    if not len(known):
+        return float("nan")
+    place = quantile * (len(known) - 1)
+    below = int(place)
+    low, high = np.partition(known, (below, min(below + 1, len(known) - 1)))[[below, min(below + 1, len(known) - 1)]]
+    return float(low + (place - below) * (high - low))
 
 
 def _rank(values: np.ndarray, _: float) -> float:
@@ -125,7 +134,7 @@ def pooled(values: Any, quantile: float) -> Sample:
     """
     flat = np.asarray(values, dtype=np.float64)
     flat = flat.reshape(len(flat), -1)
-    each = max(99, AT_MOST // max(1, len(flat)))
+    each = max(49, AT_MOST // max(1, len(flat)))
     if flat.shape[1] > each:
         levels = (np.arange(each) + 0.5) / each
         flat = np.nanquantile(flat, levels, axis=1, method="inverted_cdf").T

@@ -93,9 +93,9 @@ def sentences() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        By `claim`, its id: `sentence`, in our words; `paper`, and `where` in it; `quantity`, which decides; `reads`, the
-        measurements that it is made of; `rule`, in words for each class of networks that the sentence is about; `why`,
-        the reason of its margins; `chapter`, which measures it.
+        By `claim`, its id: `sentence`, in our words; `paper`, and `where` in it; `quantity`, which decides; `reads`,
+        the measurements that it is made of; `rule`, in words for each class of networks that the sentence is about;
+        `why`, the reason of its margins; `chapter`, which measures it.
 
     Examples
     --------

@@ -24,7 +24,8 @@ def class_cosines(model: VisionModel, images: Any, labels: Any = None) -> xr.Dat
 
     .. math:: w_i = \operatorname{mean}_{j \ne i,\, y_j = y_i} c_{ij}, \qquad
               b_i = \operatorname{mean}_{y_j \ne y_i} c_{ij}, \qquad
-              o_i = \operatorname{mean}_{j \ne i,\, y_j = y_i} \bigl[ c_{ij} < \operatorname{median}_{y_k \ne y_i} c_{ik} \bigr],
+              o_i = \operatorname{mean}_{j \ne i,\, y_j = y_i} [ c_{ij} < m_i ], \quad
+              m_i = \operatorname{median}_{y_k \ne y_i} c_{ik},
 
     with `c_ij` the cosine of the embeddings of images i and j. The share `o_i` asks how often an image of the own class
     lies farther than the middle one of the others: 0 where a class stands apart, 1/2 where embeddings know no classes.

@@ -119,14 +119,16 @@ def lldlc(
     seed
         Of the random directions.
     targets
-        The image whose embedding each one is moved toward, as many as `images`; each image's successor in the batch unless told.
+        The image whose embedding each one is moved toward, as many as `images`; each image's successor in the
+        batch unless told.
     max_evaluations
         Of each match, forward and backward passes. One that has not arrived by then gives the direction to where it is.
     tolerance
         Singular values below this share of the largest are null.
     slopes
-        Whether to measure the limits of random, gradient and matching directions where no Jacobian is there to give them. They
-        come by forward mode, about two forward passes a direction; without them constants are forward passes alone.
+        Whether to measure the limits of random, gradient and matching directions where no Jacobian is there to give
+        them. They come by forward mode, about two forward passes a direction; without them constants are forward
+        passes alone.
 
     Returns
     -------

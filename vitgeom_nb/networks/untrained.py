@@ -32,4 +32,4 @@ def untrained(model: VisionModel, seed: int = 0) -> VisionModel:
     with torch.random.fork_rng(devices=[]):  # constructors draw from the global generator, which is left as it was
         torch.manual_seed(seed)
         state = ARCHITECTURES[model.name]().state_dict()
-    return embedded(model.name, state, device=model.device, dtype=model.dtype)
+        return embedded(model.name, state, device=model.device, dtype=model.dtype)
