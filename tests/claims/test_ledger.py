@@ -277,3 +277,16 @@ def test_statistics_of_samples_are_those_of_numpy_and_scipy():
 
 def test_every_word_is_one_of_the_list(true, false):
     assert set(true["verdict"]) | set(false["verdict"]) <= set(WORDS)
+
+
+def test_how_many_images_would_decide_what_is_open():
+    own = np.random.default_rng(0)
+    few = {"vit": {"travel_distance": made.travel(own, 60, 0.1)}}
+    row = of(vg.claims.table(few), "K3", "vit")
+    assert row["verdict"] == "inconclusive"
+    (found,) = vg.claims.undecided(vg.claims.table(few)).to_dict("records")
+    border = 0.2 if row["estimate"] > 0 else -0.2
+    half = row["high"] - row["estimate"] if border > row["estimate"] else row["estimate"] - row["low"]
+    assert found["border"] == pytest.approx(border)
+    assert found["needed"] == np.ceil(row["n"] * (half / abs(row["estimate"] - border)) ** 2)
+    assert found["needed"] > row["n"]

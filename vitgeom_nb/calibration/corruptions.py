@@ -104,8 +104,9 @@ def corrupted_predictions(
 
     Images are rounded to 256 levels first, and corrupted by `torchvision.transforms.v2` (JPEG by Pillow): Gaussian
     noise of standard deviation .04, .08, .16 of the pixel range; Gaussian blur of standard deviation 1, 2, 4 pixels
-    at a side of 224, and in proportion at others; JPEG of quality 50, 25, 10; brightness times 1.3, 1.6, 2; contrast times
-    .6, .4, .2; pixelation to .6, .4, .25 of the side. What is random depends on the seed and the image, not on the batch.
+    at a side of 224, and in proportion at others; JPEG of quality 50, 25, 10; brightness times 1.3, 1.6, 2;
+    contrast times .6, .4, .2; pixelation to .6, .4, .25 of the side.
+    What is random depends on the seed and the image, not on the batch.
 
     Parameters
     ----------

@@ -4,4 +4,6 @@ from .evidence import evidence as evidence
 from .evidence import reduced as reduced
 from .ledger import references as references
 from .ledger import table as table
+from .ledger import undecided as undecided
 from .sentences import sentences as sentences
+from .written import html as html
