@@ -178,6 +178,8 @@ def angles(measured: Measured, name: str = "direction_change") -> np.ndarray:
     if not kinds:
         raise Lacking(f"angle of {name}")
     values = np.degrees(found[kinds[0]].transpose("image", ...).values)
+    if kinds[0] == "angle_quantile":
+        return values[:, 1:-1]  # the ends are the least and the largest, which no other quantile stands for
     return values.reshape(len(values), -1)
 
 
