@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ from .travel import Way
 
 ATTACKS = ("fgsm line", "pgd", "deepfool")
 CANDIDATES = 10  # classes that DeepFool tries to reach
+Attack = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Images and labels -> changed images."""
 
 
 class _Logits(torch.nn.Module):
@@ -168,29 +172,34 @@ def _sizes(
     net = foolbox.PyTorchModel(_Logits(model).eval(), bounds=(0, 1), device=model.device)
 
     def found(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        tried = attack(foolbox.attacks, net, x, y, sizes, steps)
-        least = torch.full((len(x),), torch.inf, dtype=torch.float64)
-        for image in tried:
-            there = model.logits(image).argmax(1) != y
-            change = (image - x).flatten(1).abs().amax(1).double().cpu()
-            least = torch.where(there.cpu() & (change <= most * (1 + 1e-6)), torch.minimum(least, change), least)
-        return torch.where(least.isfinite(), least, torch.nan)
+        least = torch.full((len(x),), torch.nan, dtype=torch.float64, device=x.device)
+        for tried in attack(foolbox.attacks, net, sizes, steps):
+            left = least.isnan().nonzero()[:, 0]  # from small sizes to large ones: who is over needs no larger one
+            if not len(left):
+                break
+            there = tried(x[left], y[left])
+            change = (there - x[left]).flatten(1).abs().amax(1).double()
+            over = (model.logits(there).argmax(1) != y[left]) & (change <= most * (1 + 1e-6))
+            least[left] = torch.where(over, change, torch.nan)
+        return least.cpu()
 
     on = which.to(pixels.device)
     out[which] = in_batches(found, pixels[on], labels.to(pixels.device)[on], size=model.batch_size)
     return out
 
 
-def _descent(
-    attacks: Any, net: Any, x: torch.Tensor, y: torch.Tensor, sizes: list[float], steps: int
-) -> list[torch.Tensor]:
+def _descent(attacks: Any, net: Any, sizes: list[float], steps: int) -> list[Attack]:
     attack = attacks.LinfPGD(steps=steps, random_start=False, rel_stepsize=2.5 / steps)
-    return [attack.run(net, x, y, epsilon=size) for size in sizes]
+    return [functools.partial(_run, attack, net, size) for size in sizes]
 
 
-def _deepfool(
-    attacks: Any, net: Any, x: torch.Tensor, y: torch.Tensor, sizes: list[float], steps: int
-) -> list[torch.Tensor]:
-    classes = net(x[:1]).shape[1]
-    attack = attacks.LinfDeepFoolAttack(steps=steps, candidates=min(CANDIDATES, classes))
-    return [attack.run(net, x, y)]
+def _deepfool(attacks: Any, net: Any, sizes: list[float], steps: int) -> list[Attack]:
+    def run(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        candidates = min(CANDIDATES, net(x[:1]).shape[1])
+        return attacks.LinfDeepFoolAttack(steps=steps, candidates=candidates).run(net, x, y)
+
+    return [run]
+
+
+def _run(attack: Any, net: Any, size: float, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return attack.run(net, x, y, epsilon=size)

@@ -198,11 +198,17 @@ def _class_entries(claim: Claim, networks: Sequence[_Network], seed: int) -> lis
     entries: list[Entry] = []
     for tier, group in groupby(sorted(networks, key=lambda n: tier_of(n.name)), key=lambda n: tier_of(n.name)):
         members: dict[str, list[Sample]] = {"transformer": [], "CNN": []}
+        there = set()
         for network in group:
             sample = network.sample(claim)
+            there.add(network.family)
             if network.family in members and sample is not None and sample.count:
                 members[network.family].append(sample)
+        if not set(members) <= there:
+            continue
+        suffix = "" if tier == "embedded" else f" ({tier})"
         if not all(members.values()):
+            entries += [Entry(claim, CLASS_ROWS[f] + suffix, f, NOTHING, 0, NOT_MEASURED) for f in CLASS_ROWS]
             continue
         transformers, cnns = members["transformer"], members["CNN"]
         sums = {
@@ -210,7 +216,6 @@ def _class_entries(claim: Claim, networks: Sequence[_Network], seed: int) -> lis
             "CNN": [(1.0, cnns)],
             "difference": [(1.0, transformers), (-1.0, cnns)],
         }
-        suffix = "" if tier == "embedded" else f" ({tier})"
         for family, groups in sums.items():
             found, n = across(groups, seed)
             entries.append(Entry(claim, CLASS_ROWS[family] + suffix, family, found, n, _verdict(claim, family, found)))

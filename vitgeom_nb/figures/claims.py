@@ -96,13 +96,12 @@ def ledger(table: pd.DataFrame, corrected: bool = False) -> Figure:
             vmin=-0.5,
             vmax=len(words) - 0.5,
             cbar=False,
-            linewidths=1.2,
-            linecolor="#8A8A8A",
+            linewidths=0,
             annot_kws={"fontsize": 8.5, "linespacing": 1.0},
             ax=axes,
         )
-    for i, j in np.argwhere(np.isnan(code)):  # nothing is asked there: no cell
-        axes.add_patch(Rectangle((j + 0.02, i + 0.02), 0.96, 0.96, facecolor="white", edgecolor="white", lw=2.5))
+    for i, j in np.argwhere(~np.isnan(code)):  # elsewhere nothing is asked, and there is no cell
+        axes.add_patch(Rectangle((j, i), 1, 1, facecolor="none", edgecolor="#8A8A8A", lw=1.0, clip_on=False))
     dark, pale = (f"{LOOKS[word][1]}" for word in (NOT_SUPPORTED, NOT_MEASURED))
     for text in axes.texts:
         first = text.get_text().split("\n")[0]
