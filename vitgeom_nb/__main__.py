@@ -227,7 +227,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--traceback", action="store_true", help="show where an error that nobody foresaw arose")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     table = commands.add_parser("models", help="the models that load() knows")
-    table.add_argument("--tier", help="embedded, pretrained or paper; all of them unless named")
+    table.add_argument("--tier", help="embedded, pretrained, paper or published; the first three unless named")
     table.set_defaults(command=show_models)
     drawn = commands.add_parser("figures", help="list the figures, or draw them to a folder")
     drawn.add_argument("names", nargs="*", metavar="NAME", help="figures to draw; all of them unless named")

@@ -11,7 +11,7 @@ import xarray as xr
 
 from ..core.measurement import Variable, measurement, open_measurement
 from ..errors import ArgumentError, DataError
-from ..networks.catalogue import CATALOGUE
+from ..networks.catalogue import CATALOGUE, PUBLISHED
 from ..networks.embedded import CONTROLS, FAMILIES, architecture, card
 
 UNTRAINED = "untrained"
@@ -122,7 +122,8 @@ def family_of(network: str, given: Mapping[str, str]) -> str:
         return given[network]
     if known in FAMILIES or known in OTHERS:
         return FAMILIES.get(known) or OTHERS[known]
-    return CATALOGUE[network].family if network in CATALOGUE else "custom"
+    entry = (CATALOGUE | PUBLISHED).get(network)
+    return entry.family if entry else "custom"
 
 
 def tier_of(network: str) -> str:
@@ -131,10 +132,11 @@ def tier_of(network: str) -> str:
         return "embedded"
     if network in CONTROLS:
         return "control"
-    return CATALOGUE[network].tier if network in CATALOGUE else "own"
+    entry = (CATALOGUE | PUBLISHED).get(network)
+    return entry.tier if entry else "own"
 
 
 def _in_order(networks: Any) -> list[str]:
     """Networks as tables list them: the embedded ones, their controls, those of the catalogue, others by name."""
-    known = list(dict.fromkeys([*FAMILIES, *OTHERS, *CONTROLS, *CATALOGUE]))
+    known = list(dict.fromkeys([*FAMILIES, *OTHERS, *CONTROLS, *CATALOGUE, *PUBLISHED]))
     return sorted(networks, key=lambda name: (known.index(name) if name in known else len(known), name))
