@@ -24,6 +24,8 @@ SEARCH: dict[str, Any] = {"epsilon_max": 1.0, "grid": 20}
 # every public measurement of a network, with arguments small enough for a test
 MEASUREMENTS: dict[str, Callable[[], xr.Dataset]] = {
     "additivity": lambda: vg.additivity(MODEL, IMAGES, directions=2),
+    "class_cosines": lambda: vg.class_cosines(MODEL, pixels(4), torch.tensor([0, 0, 1, 1])),
+    "corrupted_predictions": lambda: vg.corrupted_predictions(MODEL, IMAGES, LABELS),
     "curvature": lambda: vg.curvature(MODEL, IMAGES, directions=2),
     "direction_change": lambda: vg.direction_change(MODEL, IMAGES, directions=2, steps=4),
     "fgsm_path": lambda: vg.fgsm_path(MODEL, IMAGES, LABELS, lengths=(0.0, 0.1), **SEARCH),
@@ -37,16 +39,22 @@ MEASUREMENTS: dict[str, Callable[[], xr.Dataset]] = {
     "path_plane": lambda: vg.path_plane(MODEL, IMAGES, LABELS, head=MODEL.module[3], points=5, resolution=5, **SEARCH),
     "random_jump": lambda: vg.random_jump(MODEL, IMAGES, LABELS, pictures=True, **SEARCH),
     "reliability": lambda: vg.reliability(MODEL, IMAGES, LABELS),
+    "smallest_attack": lambda: vg.smallest_attack(MODEL, IMAGES, LABELS, epsilon_max=1.0, grid=3),
+    "smooth_calibration": lambda: vg.smooth_calibration(MODEL, pixels(9), torch.arange(9) % 5, points=5),
     "singular_spectrum": lambda: vg.singular_spectrum(MODEL, IMAGES, vectors=True),
     "singular_steps": lambda: vg.singular_steps(MODEL, IMAGES, ranks=(1, 2), radii=(0.1, 1.0)),
     "step_law": lambda: vg.step_law(MODEL, IMAGES, directions=2, resamples=3),
     "step_response": lambda: vg.step_response(MODEL, IMAGES, radii=(0.1, 1.0), directions=2),
     "temperature": lambda: vg.temperature(MODEL, pixels(9), torch.arange(9) % 5),
     "trajectory": lambda: vg.trajectory(MODEL, IMAGES[:1], points=5, curves=2),
+    "untrained_direction_change": lambda: vg.untrained_direction_change(
+        vg.load("resnet"), vg.samples("cifar10", n=1, size=64), directions=2, steps=4
+    ),
     "travel_distance": lambda: vg.travel_distance(MODEL, IMAGES, LABELS, pictures=True, **SEARCH),
 }
 LABELLED = {"fgsm_direction", "fgsm_path", "fgsm_step", "path_plane", "random_jump", "reliability", "temperature"}
-LABELLED |= {"travel_distance"}
+LABELLED |= {"travel_distance", "class_cosines", "corrupted_predictions"}
+LABELLED |= {"smallest_attack", "smooth_calibration"}
 PAIRED = {"fibre_walk", "homotopy", "match"}
 OTHERWISE = {"export_onnx", "match_remainder", "predict", "jvp", "vjp"}  # take a folder, a measurement, data, vectors
 FORBIDDEN = {"batch", "batch_size", "count", "image", "start", "toward", "epsilons", "size", "n_directions"}

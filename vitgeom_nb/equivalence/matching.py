@@ -121,7 +121,8 @@ def match(
     xarray.Dataset
         `matched(pair, channel, y, x)`, which is the point of lowest loss for a pair that did not converge;
         `cosine`, `residual`, `evaluations`, `converged`, `source_cosine` (of the match to its source),
-        `psnr` [dB], `ssim`, `change_norm`, `rms` and `max` of the change, all `(pair)`; `cosine_8bit` and
+        `psnr` [dB], `ssim`, `change_norm`, `rms` and `max` of the change, `psnr_target` and `ssim_target`, how like its
+        target the match looks, beside `psnr_pair` of source and target, all `(pair)`; `cosine_8bit` and
         `residual_8bit` after rounding to 256 levels; `loss`, `cosine_history`, `residual_history` `(pair, step)` by
         evaluation, NaN where an evaluation was spent on a Jacobian product and after the end; `source`, `target`
         and their embeddings with that of the match, `(pair, component)`. From a model with a head, the labels that it
@@ -222,6 +223,9 @@ def _variables(
         "residual_8bit": Variable(pair, left(rounded), "1", "relative distance to the target after rounding"),
         "psnr": Variable(pair, psnr(matched, x_0), "dB", "PSNR of the match against its source"),
         "ssim": Variable(pair, ssim(matched, x_0), "1", "SSIM of the match against its source"),
+        "psnr_target": Variable(pair, psnr(matched, x_t), "dB", "PSNR of the match against its target"),
+        "ssim_target": Variable(pair, ssim(matched, x_t), "1", "SSIM of the match against its target"),
+        "psnr_pair": Variable(pair, psnr(x_0, x_t), "dB", "PSNR of source against target"),
         "change_norm": Variable(pair, change.flatten(1).norm(dim=1), "pixel", "Euclidean norm of the change"),
         "rms": Variable(pair, rms(change), "pixel", "root-mean-square change per pixel"),
         "max": Variable(pair, change.flatten(1).abs().amax(1), "pixel", "largest change of a pixel"),
