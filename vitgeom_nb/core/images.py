@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,17 @@ Prepare = Callable[[Image.Image], torch.Tensor]
 
 LARGEST = 2**13
 """The most pixels that a side may have: a batch of larger images fills no memory by a slip of the keys."""
+
+
+@runtime_checkable
+class ImageModel(Protocol):
+    """What a data set asks of a model that shall see its images: name, size, and its own way to prepare pictures."""
+
+    name: str
+    size: tuple[int, int]
+
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        """A picture of any size as `(3,H,W)` in [0,1]."""
 
 
 @dataclass(frozen=True)
