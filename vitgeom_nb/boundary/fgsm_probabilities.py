@@ -118,7 +118,8 @@ def fgsm_path(
             for path, way in enumerate(ways):
                 start, direction = (part[first : first + some, None] for part in way[:2])
                 points = start + at.to(start).view(1, -1, 1, 1, 1) * direction
-                logits = model.logits_in_batches(points.flatten(0, 1)).cpu().double()
+                image = torch.arange(first, first + len(points)).repeat_interleave(len(at))
+                logits = model.logits_in_batches(points.flatten(0, 1), "the way of image", image).cpu().double()
                 said[first : first + some, path] = logits.softmax(1).unflatten(0, points.shape[:2])
     return result()
 

@@ -87,7 +87,7 @@ def predict(model: VisionModel, images: Any) -> Predictions:
         tqdm(total=len(images), desc=f"{model.name} looks", unit=" images", leave=False) as bar,
     ):
         for some in batches:
-            logits = model.logits_in_batches(model.pixels(some)).cpu()
+            logits = model.logits_in_batches(model.pixels(some), first=sum(map(len, labels))).cpu()
             label = check_labels(some.labels, *logits.shape)
             parts.append(logits)
             labels.append(label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -14,6 +14,14 @@ from ..core.images import check_class_names, check_labels
 from ..errors import ModelError, keeping
 
 LARGEST = 1e100  # of components: larger ones have no squares to speak of
+Numbers: TypeAlias = int | torch.Tensor | None
+"""Of images: that of the first one, those of all of them `(B,)`, or None where words name the one that all rows are."""
+
+
+def is_finite(found: torch.Tensor) -> torch.Tensor:
+    """Which rows of `found` `(B,...)` hold neither NaN nor what has no square, `(B,)`."""
+    # in float32 the bound is infinity itself
+    return (found.isfinite() & (found.abs() <= LARGEST)).flatten(1).all(1)
 
 
 class Answers(ABC):
@@ -54,32 +62,44 @@ class Answers(ABC):
         return pixels, check_labels(labels, len(pixels), self.logits_in_batches(pixels[:1]).shape[1])
 
     @torch.no_grad()
-    def embed_in_batches(self, pixels: torch.Tensor) -> torch.Tensor:
-        """`embed` without a graph, as many images at a time as fit: pixels on this device, in [0,1] or beyond."""
-        return self.finite(in_batches(self.embed, pixels, size=self.batch_size), "embedding")
+    def embed_in_batches(self, pixels: torch.Tensor, of: str = "image", first: Numbers = 0) -> torch.Tensor:
+        """`embed` without a graph, as many images at a time as fit: pixels on this device, in [0,1] or beyond.
+
+        An error names them as `finite` does.
+        """
+        return self.finite(in_batches(self.embed, pixels, size=self.batch_size), "embedding", of, first)
 
     @torch.no_grad()
-    def logits_in_batches(self, pixels: torch.Tensor) -> torch.Tensor:
-        """`logits` without a graph, as many images at a time as fit: pixels on this device, in [0,1] or beyond."""
-        return self.finite(in_batches(self.logits, pixels, size=self.batch_size), "logits")
+    def logits_in_batches(self, pixels: torch.Tensor, of: str = "image", first: Numbers = 0) -> torch.Tensor:
+        """`logits` without a graph, as many images at a time as fit: pixels on this device, in [0,1] or beyond.
 
-    def finite(self, found: torch.Tensor, what: str, of: str = "image", first: int = 0) -> torch.Tensor:
+        An error names them as `finite` does.
+        """
+        return self.finite(in_batches(self.logits, pixels, size=self.batch_size), "logits", of, first)
+
+    def finite(self, found: torch.Tensor, what: str, of: str = "image", first: Numbers = 0) -> torch.Tensor:
         """`found` `(B,...)`, unless there is NaN, which would be a label or no angle, or what has no square in it.
 
         Raises
         ------
         ModelError
-            If there is; it names the image, or the line or point `of` which there are, counted from `first`.
+            If there is; it names the image, or the pair or point `of` which the rows are: those that `first` numbers,
+            or counted from it, or all of the one that `of` names if it is None.
         """
-        # in float32 the bound is infinity itself
-        known = (found.isfinite() & (found.abs() <= LARGEST)).flatten(1).all(1)
-        if not bool(known.all()):
-            which = first + int((~known).nonzero()[0])
-            raise ModelError(
-                f"The {what} of {self.name} of {of} {which} is NaN, infinite or beyond {LARGEST:g}; "
-                "leave it out, take a smaller step, or load the model with dtype=torch.float64."
-            )
+        self.refuse(~is_finite(found), what, of, first)
         return found
+
+    def refuse(self, broken: torch.Tensor, what: str, of: str = "image", first: Numbers = 0) -> None:
+        """Raise the error of `finite` if a row `(B,)` is broken; rows are named as there."""
+        if not bool(broken.any()):
+            return
+        row = int(broken.nonzero()[0])
+        number = first[row] if isinstance(first, torch.Tensor) else first
+        name = of if number is None else f"{of} {int(number) + (0 if isinstance(first, torch.Tensor) else row)}"
+        raise ModelError(
+            f"The {what} of {self.name} of {name} is NaN, infinite or beyond {LARGEST:g}; "
+            "leave it out, take a smaller step, or load the model with dtype=torch.float64."
+        )
 
     @torch.no_grad()
     def _of_each(
