@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 import vitgeom_nb as vg
-from vitgeom_nb.core.images import check_labels, to_bytes
+from vitgeom_nb.core.images import to_bytes
+from vitgeom_nb.core.labels import check_labels
 from vitgeom_nb.data.labelled import decoded
 from vitgeom_nb.errors import ArgumentError, DataError, LabelError, ModelError
 from vitgeom_nb.networks import embedded as zoo

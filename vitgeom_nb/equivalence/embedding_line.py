@@ -126,6 +126,7 @@ def homotopy(
         return result(class_probabilities(model, torch.stack(frames, dim=1).unflatten(2, x_0.shape[1:])))
 
 
+@checked
 def homotopy_at(model: VisionModel, path: xr.Dataset, s: float) -> xr.Dataset:
     """A `homotopy` at one point between two of its own: matched from the frame before it.
 

@@ -131,6 +131,7 @@ def fibre_walk(
     return result()
 
 
+@checked
 def fibre_at(model: VisionModel, walked: xr.Dataset, step: float) -> xr.Dataset:
     """A `fibre_walk` at one point between two of its steps: their blend, brought back to the fibre.
 

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from ..core.batching import each_batch, in_batches
-from ..core.images import check_class_names, check_labels
-from ..errors import ModelError, keeping
+from ..core.labels import check_class_names, check_labels, whole_labels
+from ..core.modes import usual_modes
+from ..errors import LabelError, ModelError, keeping
 
 LARGEST = 1e100  # of components: larger ones have no squares to speak of
 Numbers: TypeAlias = int | torch.Tensor | None
@@ -61,21 +62,21 @@ class Answers(ABC):
             check_class_names(images, self.classes, self.name)
         return pixels, check_labels(labels, len(pixels), self.logits_in_batches(pixels[:1]).shape[1])
 
-    @torch.no_grad()
     def embed_in_batches(self, pixels: torch.Tensor, of: str = "image", first: Numbers = 0) -> torch.Tensor:
         """`embed` without a graph, as many images at a time as fit: pixels on this device, in [0,1] or beyond.
 
         An error names them as `finite` does.
         """
-        return self.finite(in_batches(self.embed, pixels, size=self.batch_size), "embedding", of, first)
+        with usual_modes(), torch.no_grad():
+            return self.finite(in_batches(self.embed, pixels, size=self.batch_size), "embedding", of, first)
 
-    @torch.no_grad()
     def logits_in_batches(self, pixels: torch.Tensor, of: str = "image", first: Numbers = 0) -> torch.Tensor:
         """`logits` without a graph, as many images at a time as fit: pixels on this device, in [0,1] or beyond.
 
         An error names them as `finite` does.
         """
-        return self.finite(in_batches(self.logits, pixels, size=self.batch_size), "logits", of, first)
+        with usual_modes(), torch.no_grad():
+            return self.finite(in_batches(self.logits, pixels, size=self.batch_size), "logits", of, first)
 
     def finite(self, found: torch.Tensor, what: str, of: str = "image", first: Numbers = 0) -> torch.Tensor:
         """`found` `(B,...)`, unless there is NaN, which would be a label or no angle, or what has no square in it.
@@ -101,7 +102,6 @@ class Answers(ABC):
             "leave it out, take a smaller step, or load the model with dtype=torch.float64."
         )
 
-    @torch.no_grad()
     def _of_each(
         self, images: Any, what: str, then: Callable[[torch.Tensor], torch.Tensor] = torch.Tensor.cpu
     ) -> torch.Tensor:
@@ -109,6 +109,10 @@ class Answers(ABC):
 
         An exception that ends it brings that of the first ones.
         """
+        with usual_modes(), torch.no_grad():
+            return self._in_usual_modes(images, what, then)
+
+    def _in_usual_modes(self, images: Any, what: str, then: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         pixels = self.pixels(images)
         parts: list[torch.Tensor] = []
 
@@ -194,6 +198,20 @@ class Answers(ABC):
         return self._of_each(images, "logits", lambda said: said.cpu().double().softmax(1))
 
     def class_name(self, labels: Any) -> np.ndarray:
-        """Names of labels of any shape, or their numbers as text where the classes have no names."""
-        numbers = torch.as_tensor(labels).cpu().numpy()
-        return np.asarray(self.classes)[numbers] if self.classes else numbers.astype(str)
+        """Names of labels of any shape, or their numbers as text where the classes have no names.
+
+        That of -1, which measurements give where a label is not known yet, is "none".
+
+        Raises
+        ------
+        LabelError
+            If they are not whole numbers, or not classes.
+        """
+        numbers = whole_labels(labels).numpy()
+        last = len(self.classes) - 1 if self.classes else np.inf
+        if numbers.size and (numbers.min() < -1 or numbers.max() > last):
+            raise LabelError(
+                f"Labels go from {numbers.min()} to {numbers.max()}, and the classes of {self.name} from 0 to {last}."
+            )
+        names = np.asarray(self.classes)[numbers] if self.classes else numbers.astype(str)
+        return np.where(numbers < 0, "none", names)

@@ -12,7 +12,7 @@ from ..core.arguments import checked
 from ..core.batching import is_out_of_memory
 from ..core.images import Size
 from ..core.random_directions import generator
-from ..errors import ModelError, VitgeomError
+from ..errors import ModelError
 from .layers import EmbedFunction
 from .vision_model import VisionModel
 
@@ -52,7 +52,8 @@ def wrap(
     ------
     ModelError
         If the embedding is not a `(B, D)` tensor of floats, the logits are not one for each of `classes`, the module
-        cannot be copied, or what it says of an image differs between two calls or with the rest of the batch.
+        cannot be copied, or what it says of an image differs between two calls or with the rest of the batch. What
+        the module itself raises keeps its type, with a note that says where.
     ArgumentError
         If `size` is no size, `mean` or `std` is not of three channels, or there is no such device.
 
@@ -108,13 +109,10 @@ def _check_answers(model: VisionModel) -> None:
     for what, answer in maps.items():
         try:
             together, again, alone = answer(images), answer(images), torch.cat([answer(one[None]) for one in images])
-        except VitgeomError:
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
-                return
-            shape = tuple(images.shape)
-            raise ModelError(f"{model.name} cannot give the {what} of {shape} pixels: {_reason(error)}.") from error
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return  # three images at a time are too many here
         if not isinstance(together, torch.Tensor) or together.ndim != 2 or len(together) != 3:
             got = tuple(together.shape) if isinstance(together, torch.Tensor) else type(together).__name__
             raise ModelError(f"The {what} of {model.name} of three images must be a (3, D) tensor, not {got}.")
