@@ -3,12 +3,13 @@
 import torch
 
 import vitgeom_nb as vg
+from vitgeom_nb.networks.wrapping import call
 
 N = 12  # pixels of a 2 x 2 image with three channels
 
 
 def wrapped(net, dtype=torch.float64, **options):
-    options = {"logits": lambda m, x: m(x)} | options
+    options = {"embed": call, "logits": call} | options
     return vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, name="tiny", dtype=dtype, **options)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+import warnings
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 import vitgeom_nb as vg
 from tests.tiny_networks import N, linear, pixels, random_network, wrapped
 from vitgeom_nb.errors import ArgumentError, ImageError, LabelError, ModelError
+from vitgeom_nb.networks.wrapping import call
 
 
 class Answer(torch.nn.Module):
@@ -45,10 +47,38 @@ def test_normalisation_classes_and_what_cannot_be_copied() -> None:
     with pytest.raises(ArgumentError, match="std holds a value that is not positive"):
         vg.wrap(net, **right | {"std": [1.0, 0.0, 1.0]})
     with pytest.raises(ModelError, match="3 logits and 2 classes"):
-        vg.wrap(net, **right, logits=lambda m, x: m(x), classes=["a", "b"])
+        vg.wrap(net, **right, embed=call, logits=call, classes=["a", "b"])
     net.lock = threading.Lock()
     with pytest.raises(ModelError, match="cannot be copied: cannot pickle"):
         vg.wrap(net, **right)
+
+
+@pytest.mark.parametrize(
+    ("width", "options", "warned"),
+    [
+        (3, {"classes": ["a", "b", "c"]}, True),
+        (3, {"logits": call}, True),
+        (1000, {}, True),
+        (3, {"num_classes": 3}, True),
+        (3, {}, False),  # may be anything
+        (3, {"num_classes": 5}, False),
+        (3, {"classes": ["a", "b", "c"], "embed": call}, False),  # said so
+        (3, {"classes": ["a", "b"], "logits": lambda m, x: m(x)[:, :2]}, False),
+        (3, {"classes": ["a", "b", "c"], "end": torch.nn.Tanh()}, False),
+    ],
+)
+def test_wrap_warns_where_the_embedding_is_probably_the_logits(width: int, options: dict, warned: bool) -> None:
+    options = dict(options)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(N, 4), torch.nn.Tanh(), torch.nn.Linear(4, width))
+    if end := options.pop("end", None):
+        net.append(end)
+    if count := options.pop("num_classes", None):
+        net.num_classes = count
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, **options)
+    assert [str(one.message) for one in seen if "probably its logits" not in str(one.message)] == []
+    assert [one.filename for one in seen] == [__file__] * warned
 
 
 def test_nan_names_its_image_and_is_no_label() -> None:

@@ -72,7 +72,7 @@ def fgsm_direction(model: VisionModel, images: Any, labels: Any = None) -> torch
     >>> import torch, vitgeom_nb as vg
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
     >>> net[1].weight.data = torch.stack([torch.ones(12), -torch.ones(12)])
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
     >>> vg.fgsm_direction(model, torch.rand(1, 3, 2, 2), torch.tensor([0])).unique()
     tensor([-1.])
     """
@@ -126,7 +126,7 @@ def fgsm_step(
     --------
     >>> import torch, vitgeom_nb as vg
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
     >>> step = vg.fgsm_step(model, torch.full((1, 3, 2, 2), 0.5), torch.tensor([0]), epsilon=0.1)
     >>> round(float(step.psnr[0]), 3)
     20.0

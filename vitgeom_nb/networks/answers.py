@@ -168,7 +168,8 @@ class Answers(ABC):
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
         >>> net[1].weight.data = torch.stack([torch.ones(12), -torch.ones(12)])
         >>> net[1].bias.data = torch.tensor([0.0, 9.0])
-        >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+        >>> parts = {"embed": lambda m, x: m[0](x), "logits": lambda m, x: m(x)}
+        >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, **parts)
         >>> model.labels(torch.stack([torch.zeros(3, 2, 2), torch.ones(3, 2, 2)]))
         tensor([1, 0])
         """

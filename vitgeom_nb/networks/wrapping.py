@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from ..core.random_directions import generator
 from ..errors import ModelError
 from .layers import EmbedFunction
 from .vision_model import VisionModel
+
+IMAGENET = 1000  # classes
 
 
 @checked
@@ -48,6 +51,12 @@ def wrap(
     name, classes
         What figures call the model, and its classes.
 
+    Warns
+    -----
+    UserWarning
+        If, without `embed`, the module's output is probably its logits: its last layer is linear and as wide as there
+        are classes, by `classes`, `logits`, the module's `num_classes`, or because they are ImageNet's 1000.
+
     Raises
     ------
     ModelError
@@ -68,6 +77,7 @@ def wrap(
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"wrap() takes a torch.nn.Module, not {type(module).__name__}.")
     is_timm = hasattr(module, "forward_features") and hasattr(module, "forward_head")
+    whole = embed is None and not is_timm
     if embed is None:
         embed = timm_embed if is_timm else call
     if logits is None and is_timm and getattr(module, "num_classes", 0) > 0:
@@ -93,7 +103,28 @@ def wrap(
         dtype=dtype,
     )
     _check_answers(model)
+    if whole:
+        _warn_of_logits(model)
     return model
+
+
+def _warn_of_logits(model: VisionModel) -> None:
+    """Warn where the output of a module, taken as the embedding, is probably its logits."""
+    *_, last = model.module.modules()
+    if not isinstance(last, torch.nn.Linear) or last.out_features != model.dim:
+        return
+    counts = {IMAGENET, getattr(model.module, "num_classes", 0), len(model.classes or [])}
+    if model.has_logits:
+        grey = torch.full((1, 3, *model.size), 0.5, device=model.device, dtype=model.dtype)
+        with torch.no_grad():
+            counts.add(model.logits(grey).shape[1])
+    if model.dim in counts:
+        warnings.warn(
+            f"The embedding of {model.name} is probably its logits: the module ends in a linear layer as wide as there "
+            f"are classes ({model.dim}), and its output is taken; pass embed=, a function of the module and images "
+            "that gives what this layer reads, or embed=lambda module, x: module(x) to keep the output.",
+            stacklevel=4,  # the caller of wrap(), which has a door
+        )
 
 
 def _reason(error: Exception) -> str:
