@@ -16,13 +16,6 @@ from vitgeom_nb.networks.differentiation import all_derivatives, batched_reverse
 MATMUL, CONV = torch.backends.cuda.matmul, torch.backends.cudnn.conv
 
 
-@pytest.fixture(
-    params=["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
-)
-def device(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 def attention() -> tuple[bool, ...]:
     cuda = torch.backends.cuda
     return cuda.flash_sdp_enabled(), cuda.math_sdp_enabled(), cuda.mem_efficient_sdp_enabled()

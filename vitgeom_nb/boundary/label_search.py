@@ -157,9 +157,12 @@ def travel(
         epsilon[wide], reached[wide], width[wide] = high, label, high - low
         evaluations[wide] += 1
     broken = (outcome == CROSSED) & (reached == NO_LABEL)
-    outcome[broken], epsilon[broken], width[broken] = NOT_FINISHED, torch.nan, torch.nan
-    model.refuse(broken, "logits", of="the way of image")
-    return out.on_host()
+    outcome.masked_fill_(broken, NOT_FINISHED)
+    epsilon.masked_fill_(broken, torch.nan)
+    width.masked_fill_(broken, torch.nan)
+    found = out.on_host()
+    model.refuse(found.outcome == NOT_FINISHED, "logits", of="the way of image")
+    return found
 
 
 def beyond(epsilon: Any, outcome: Any, already: float = np.nan) -> np.ndarray:
