@@ -1,4 +1,4 @@
-"""The command line: what models there are, figures drawn to a folder, and what this installation has and lacks."""
+"""The command line: models, figures drawn to a folder, sweeps of data sets, exports, and what this installation has."""
 
 # A command imports what it needs: help, lists and tables come without torch.
 
@@ -113,6 +113,14 @@ def show_figures(options: argparse.Namespace) -> int:
     return 0
 
 
+def export(options: argparse.Namespace) -> int:
+    """Write a network and its derivatives as ONNX graphs, and print the files."""
+    folder = vg.export_onnx(vg.load(options.model, device=options.device), options.out)
+    for path in (folder / name for name in ("forward.onnx", "pull.onnx", "push.onnx", "weights.bin", "model.json")):
+        print(f"{path} {path.stat().st_size:,} bytes", flush=True)
+    return 0
+
+
 def _version(package: str) -> str:
     try:
         return version(package)
@@ -194,6 +202,64 @@ def doctor(options: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
+def _part(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part; write 1/4 to 4/4")
+    return int(number), int(count)
+
+
+def run_sweep(options: argparse.Namespace) -> int:
+    """Measure whole data sets, or pack a run; 1 where something is left to do."""
+    if options.pack is not None:
+        out = options.out or options.pack.with_suffix(".zarr")
+        print(vg.pack_run(options.pack, out))
+        return 0
+    for name in ("models", "data", "measure", "out"):
+        if getattr(options, name) is None:
+            raise ArgumentError(f"A sweep needs --{name}; vitgeom-nb sweep --help says what.")
+    summary = vg.sweep(
+        options.models,
+        data=options.data,
+        measures=options.measure,
+        out=options.out,
+        n=options.images,
+        seed=options.seed,
+        block=options.block,
+        workers=options.workers,
+        scheduler=options.scheduler,
+        part=options.part,
+        device=options.device,
+        dtype=options.dtype,
+    )
+    print(summary)
+    return 0 if summary.complete else 1
+
+
+def _sweep_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--models", nargs="+", metavar="MODEL", help="names for load(), or file.py:name of your own")
+    add("--data", metavar="NAME:SPLIT", help="tiny-imagenet:valid, a folder, samples:imagenet, or file.py:name")
+    add(
+        "--measure",
+        nargs="+",
+        metavar="MEASURE",
+        help="names such as travel_distance, with parameters as in direction_change:directions=20,images=200, under a "
+        "label of their own as in published=direction_change:images=10, or file.py:function of your own",
+    )
+    add("--out", type=Path, metavar="RUN", help="folder of the run, or with --pack name of the store")
+    add("--images", type=int, metavar="N", help="from the first; all of them unless told")
+    add("--seed", type=int, default=0, metavar="S", help="of everything random (default: 0)")
+    add("--block", type=int, metavar="N", help="images a shard; what suits the measure unless told")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=int, metavar="N", help="processes of a local Dask cluster (extra: sweep)")
+    where.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, such as tcp://10.0.0.1:8786")
+    add("--part", type=_part, metavar="I/N", help="every N-th shard from the I-th; parts may run at the same time")
+    add("--device", help="cpu (default) or cuda")
+    add("--dtype", default="float32", help="float32 (default), float64, float16 or bfloat16")
+    add("--pack", type=Path, metavar="RUN", help="write one Zarr store of a finished run, for sharing, and do no more")
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     top = argparse.ArgumentParser(prog="vitgeom-nb", description=__doc__)
@@ -211,6 +277,14 @@ def parser() -> argparse.ArgumentParser:
     drawn.add_argument("--format", default="png", choices=("png", "jpg", "webp", "svg", "pdf"))
     drawn.add_argument("--device", help="cpu (default) or cuda")
     drawn.set_defaults(run=show_figures)
+    swept = commands.add_parser("sweep", help="measure whole data sets, on one machine or many, and keep every result")
+    _sweep_options(swept)
+    swept.set_defaults(run=run_sweep)
+    graphs = commands.add_parser("export", help="write a network and its derivatives as ONNX graphs")
+    graphs.add_argument("model", metavar="MODEL", help="name or address of a network, as load() takes it")
+    graphs.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to write to")
+    graphs.add_argument("--device", help="cpu (default) or cuda")
+    graphs.set_defaults(run=export)
     health = commands.add_parser("doctor", help="what this installation has and lacks")
     health.set_defaults(run=doctor)
     return top

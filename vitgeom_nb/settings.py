@@ -50,6 +50,12 @@ def data_folder() -> Path | None:
     return path
 
 
+def run_folder() -> Path | None:
+    """The run of a sweep that `VITGEOM_RUN` names, or None when it is not set."""
+    value = os.environ.get("VITGEOM_RUN")
+    return Path(value).expanduser() if value else None
+
+
 def zoo_work() -> Path:
     """Where trainings keep their checkpoints: `VITGEOM_ZOO_WORK`, or a folder in the user's cache."""
     return Path(os.environ.get("VITGEOM_ZOO_WORK", "~/.cache/vitgeom/zoo")).expanduser()
