@@ -53,6 +53,7 @@ def test_the_package_keeps_its_contracts() -> None:
         ("jacobians/rows", "from .. import figures", "A room imports only from rooms below it"),
         ("calibration/reliability", "from ..equivalence.lipschitz import lldlc", "A room imports only from rooms"),
         ("explore/page", "from ..recipes.train import Recipe", "A room imports only from rooms below it"),
+        ("data/samples", "from ..networks.vision_model import VisionModel", "Data sets know no networks"),
         ("jacobians/rows", "import matplotlib.pyplot as plt", "Mathematics imports neither plotting nor widgets"),
     ],
 )

@@ -10,6 +10,7 @@ import torch
 from ..core.batching import in_batches
 from ..core.random_directions import direction_of, image_keys, random_directions, rms
 from ..errors import ArgumentError
+from ..networks.answers import Numbers
 from ..networks.rounding import rounding
 from ..networks.vision_model import VisionModel
 
@@ -101,11 +102,16 @@ class Lines:
 
 @torch.no_grad()
 def embeddings_along(
-    model: VisionModel, start: torch.Tensor, direction: torch.Tensor, distances: torch.Tensor, batch: int
+    model: VisionModel,
+    start: torch.Tensor,
+    direction: torch.Tensor,
+    distances: torch.Tensor,
+    batch: int,
+    images: Numbers = 0,
 ) -> torch.Tensor:
     """Embeddings `(L,K,D)` at `start + s direction` for every s of `(K,)`, computed in the model's precision.
 
-    Points are made a batch at a time, however many there are.
+    Points are made a batch at a time, however many there are. `images` are the numbers of those where lines start.
     """
     start, direction = (t.to(model.dtype) for t in (start, direction))
     distance, count = distances.to(start), len(distances)
@@ -116,11 +122,11 @@ def embeddings_along(
 
     points = torch.arange(len(start) * count, device=start.device)
     found = in_batches(embed, points, size=batch).unflatten(0, (len(start), count))
-    return model.finite(found, "embedding", "line")
+    return model.finite(found, "embedding", "a line from image", images)
 
 
 def rounding_along(model: VisionModel, lines: Lines, distances: torch.Tensor) -> torch.Tensor:
     """Rounding errors `(B,K,D)` of the embeddings along the first line of each image, in the model's own precision."""
     images = torch.arange(lines.shape[0], device=lines.pixels.device)
     first = lines.start(images, torch.zeros_like(images))
-    return rounding(model, lambda m: embeddings_along(m, *first, distances, model.batch_size))
+    return rounding(model, lambda m: embeddings_along(m, *first, distances, model.batch_size, images))

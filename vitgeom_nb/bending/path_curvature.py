@@ -95,10 +95,13 @@ def curvature(
     if not (np.isfinite(step) and step > 0):
         raise ArgumentError(f"step is {step}; it must be positive.")
     lines = Lines.make(model, images, directions, along, seed)
+    model.embed_in_batches(lines.pixels)  # NaN is no embedding to differentiate, whatever its derivative
     agreement = _agreement(model, lines)
 
     def rows(image: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
         first, second = line_derivatives(model, *lines.start(image, direction))
+        for found in (first, second):
+            model.finite(found, "derivative along a line", first=image)
         speed = first.norm(dim=1)
         tangent = first / speed[:, None]
         bend = second - (second * tangent).sum(1, keepdim=True) * tangent

@@ -60,17 +60,15 @@ def ended(ways: Sequence[Way]) -> int:
     return max(way.travel.done() for way in ways)
 
 
-def early_bend(
-    model: VisionModel, start: torch.Tensor, direction: torch.Tensor, steps: int, step: float, batch: int
-) -> torch.Tensor:
-    """Mean direction change in rad `(B,)` over the first `steps` steps of the way."""
+def early_bend(model: VisionModel, way: Way, images: torch.Tensor, steps: int, step: float, batch: int) -> torch.Tensor:
+    """Mean direction change in rad `(K,)` over the first `steps` steps of the ways of some `images` `(K,)`."""
     distances = torch.arange(steps + 1, dtype=torch.float64) * step
 
-    def bend(start: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-        moves = embeddings_along(model, start, direction, distances, batch).diff(dim=1)
+    def bend(image: torch.Tensor) -> torch.Tensor:
+        moves = embeddings_along(model, way.start[image], way.direction[image], distances, batch, image).diff(dim=1)
         return turning_angle(moves[:, 1:], moves[:, :-1]).mean(1)
 
-    return in_batches(bend, start, direction, size=max(1, batch // (steps + 1))).cpu()
+    return in_batches(bend, images.to(way.start.device), size=max(1, batch // (steps + 1))).cpu()
 
 
 @checked
@@ -153,7 +151,7 @@ def random_jump(
     >>> import torch, vitgeom_nb as vg
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
     >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
     >>> ways = vg.random_jump(model, torch.full((1, 3, 2, 2), 0.05), torch.tensor([0]))
     >>> round(float(ways.psnr_jump[0]), 2)
     26.02
@@ -235,8 +233,8 @@ def random_jump(
 
     with keeping(result, lambda: ended(ways), len(pixels), "images"):
         go_both(ways, model, labels, search)
-        for (start, direction, travel), bend in zip(ways, bends, strict=True):
-            right = (travel.outcome.cpu() != ALREADY_WRONG).nonzero()[:, 0]
+        for way, bend in zip(ways, bends, strict=True):
+            right = (way.travel.outcome.cpu() != ALREADY_WRONG).nonzero()[:, 0]
             if len(right):
-                bend[right] = early_bend(model, start[right], direction[right], early_steps, early_step, search.batch)
+                bend[right] = early_bend(model, way, right, early_steps, early_step, search.batch)
     return result()

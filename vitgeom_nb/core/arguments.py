@@ -59,7 +59,7 @@ def checked(function: Any = None, /, **holds: Sequence[str]) -> Any:
 def _door(holds: Mapping[str, Sequence[str]], function: Callable[P, R]) -> Callable[P, R]:
     room = function.__module__.split(".")[1:2]
     call: Any = function  # what it is given now has no type that a checker could follow
-    title = ".".join([*(part for part in room if part in ("figures", "explore")), function.__qualname__]) + "()"
+    title = ".".join([*(part for part in room if part in ("figures", "explore")), function.__name__]) + "()"
 
     @functools.cache  # annotations name heavy modules: they are read when the function is first called
     def kinds() -> tuple[list[str], dict[str, Kind]]:

@@ -24,7 +24,8 @@ def class_probabilities(model: VisionModel, path: torch.Tensor) -> dict[str, Var
     """`probability(pair, s, class)` of the frames `(P,K,3,H,W)`, `name(class)`; nothing for a model without a head."""
     if not model.has_logits:
         return {}
-    p = model.logits_in_batches(path.flatten(0, 1)).cpu().double().softmax(1)
+    pair = torch.arange(len(path)).repeat_interleave(path.shape[1])
+    p = model.logits_in_batches(path.flatten(0, 1), "the path of pair", pair).cpu().double().softmax(1)
     values = p.unflatten(0, path.shape[:2])
     return {
         "probability": Variable(["pair", "s", "class"], values, "1", "softmax probability"),
@@ -104,7 +105,7 @@ def homotopy(
     check_steps(steps)
     goal = check_goal(-1, residual, max_evaluations)
     x_0, x_t = checked_pairs(model, source, target)
-    f_0, t = model.embed_in_batches(x_0), model.embed_in_batches(x_t)
+    f_0, t = model.embed_in_batches(x_0, "source"), model.embed_in_batches(x_t, "target")
     scale = distance_to_go(f_0, t)
     line = torch.linspace(0, 1, steps + 1, device=model.device, dtype=model.dtype)
     frames, embedded = [x_0.flatten(1)], [f_0]
@@ -125,6 +126,7 @@ def homotopy(
         return result(class_probabilities(model, torch.stack(frames, dim=1).unflatten(2, x_0.shape[1:])))
 
 
+@checked
 def homotopy_at(model: VisionModel, path: xr.Dataset, s: float) -> xr.Dataset:
     """A `homotopy` at one point between two of its own: matched from the frame before it.
 
@@ -146,7 +148,7 @@ def homotopy_at(model: VisionModel, path: xr.Dataset, s: float) -> xr.Dataset:
     frames, x_t = (torch.from_numpy(path[name].values).to(model.device, model.dtype) for name in ("path", "target"))
     x_0, before = frames[:, 0], int((path.s.values <= s).sum()) - 1
     goal = check_goal(-1, settings["residual"], settings["max_evaluations"])
-    f_0, t = model.embed_in_batches(x_0), model.embed_in_batches(x_t)
+    f_0, t = model.embed_in_batches(x_0, "source"), model.embed_in_batches(x_t, "target")
     objective = Objective(model, torch.lerp(f_0, t, s), settings["max_evaluations"])
     x, f = nearest_to(x_0.flatten(1), objective, frames[:, before].flatten(1), goal, distance_to_go(f_0, t))
     line, there = torch.tensor([s], device=model.device, dtype=model.dtype), x.view_as(x_0)[:, None]

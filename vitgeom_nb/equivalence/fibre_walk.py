@@ -34,7 +34,8 @@ def along(path: torch.Tensor, end: torch.Tensor, measure: Callable[..., torch.Te
 
 def embeddings_of(model: VisionModel, path: torch.Tensor) -> torch.Tensor:
     """`(B,K,D)` embeddings of the frames `(B,K,3,H,W)`."""
-    return model.embed_in_batches(path.flatten(0, 1)).unflatten(0, path.shape[:2])
+    pair = torch.arange(len(path)).repeat_interleave(path.shape[1])
+    return model.embed_in_batches(path.flatten(0, 1), "the path of pair", pair).unflatten(0, path.shape[:2])
 
 
 def away_from(f: torch.Tensor, f_0: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -120,14 +121,17 @@ def fibre_walk(
         tqdm(desc=f"fibre walk on {model.name}", total=len(b) * steps, leave=False) as bar,
     ):
         for pair in range(len(b)):
-            for k, (frame, spent) in enumerate(frames_along(model, x_0[pair], b[pair], steps), start=1):
-                embedding[pair, k] = model.embed_in_batches(frame[None])[0]
+            for k, (frame, spent) in enumerate(
+                frames_along(model, x_0[pair], b[pair], steps, f"the walk of pair {pair}"), start=1
+            ):
+                embedding[pair, k] = model.embed_in_batches(frame[None], f"the walk of pair {pair}", None)[0]
                 path[pair, k], evaluations[pair] = frame, spent
                 done.append(k)
                 bar.update()
     return result()
 
 
+@checked
 def fibre_at(model: VisionModel, walked: xr.Dataset, step: float) -> xr.Dataset:
     """A `fibre_walk` at one point between two of its steps: their blend, brought back to the fibre.
 
@@ -167,7 +171,7 @@ class _Ends(NamedTuple):
     @classmethod
     def of(cls, model: VisionModel, x_0: torch.Tensor, b: torch.Tensor, at_step: torch.Tensor, steps: int) -> _Ends:
         blends = torch.stack([torch.lerp(x_0, b, s) for s in (at_step.double() / steps).tolist()], dim=1)
-        f_0, f_b = model.embed_in_batches(x_0), model.embed_in_batches(b)
+        f_0, f_b = model.embed_in_batches(x_0, "source"), model.embed_in_batches(b, "target")
         return cls(x_0, b, at_step, f_0, f_b, embeddings_of(model, blends))
 
 

@@ -19,6 +19,7 @@ from ..jacobians.gram import TOLERANCE, Spectrum, check_tolerance, right_vectors
 from ..jacobians.products import jvp_at
 from ..jacobians.rows import jacobian_rows
 from ..jacobians.step_response import RADII, check_count, check_radii, null_and_normal, radius_coords
+from ..networks.answers import is_finite
 from ..networks.rounding import rounding_of_change
 from ..networks.vision_model import VisionModel
 from .matching import checked_pairs, match
@@ -47,11 +48,12 @@ def constants_along(
     directions: torch.Tensor,
     radii: torch.Tensor,
     out: torch.Tensor | None = None,
+    first: int = 0,
 ) -> torch.Tensor:
     """`||f(x + r v) - f(x)|| / r`, `(B,K,R)` in float64, by forward passes alone, in full batches whatever B, K and R.
 
     Images are `(B,3,H,W)`, their embeddings `start` `(B,D)` in float64, unit directions `(B,K,n)` or `(1,K,n)`.
-    Constants are written to `out` as they come.
+    Constants are written to `out` as they come. The first image has the number `first`.
     """
     shape, r = (len(pixels), directions.shape[1], len(radii)), radii.to(pixels.device)
 
@@ -59,7 +61,10 @@ def constants_along(
         image, along, at = torch.unravel_index(row, shape)
         step = directions[image % len(directions), along].mul_(r[at, None].to(pixels.dtype))
         there = step.view(-1, *pixels.shape[1:]).add_(pixels[image])
-        return (model.embed(there).double() - start[image]).norm(dim=-1) / r[at]
+        away = (model.embed(there).double() - start[image]).norm(dim=-1) / r[at]
+        known = directions[image % len(directions), along].isfinite().all(1)  # J may have no such direction
+        model.refuse(known & ~is_finite(away[:, None]), "embedding", "a step from image", first + image)
+        return away
 
     rows = torch.arange(math.prod(shape), device=pixels.device)
     flat = None if out is None else out.view(-1)
@@ -78,7 +83,8 @@ def slopes_along(model: VisionModel, pixels: torch.Tensor, directions: torch.Ten
         return in_batches(lambda v: products(v).double().norm(dim=-1), own, size=TANGENTS).T
 
     images = torch.arange(len(pixels), device=pixels.device)
-    return in_batches(of_images, images, size=max(1, 4 * TANGENTS // min(count, TANGENTS)), progress="slopes")
+    found = in_batches(of_images, images, size=max(1, 4 * TANGENTS // min(count, TANGENTS)), progress="slopes")
+    return model.finite(found, "product with J")
 
 
 @checked
@@ -230,11 +236,11 @@ def lldlc(
             constants_along(model, pixels, start, ways["matching"], r, constants["matching"])
         if by_jacobian:
             for i, x in enumerate(tqdm(pixels, desc="LLDLC, Jacobians", leave=False)):
-                J = jacobian_rows(model, x)
+                J = jacobian_rows(model, x, of=f"image {i}")
                 parts = spectrum(J, tolerance)
                 own = _own_directions(J, parts, kinds, drawn[i])
                 for kind, v in own.items():
-                    constants[kind][i] = constants_along(model, x[None], start[i : i + 1], v[None], r)[0]
+                    constants[kind][i] = constants_along(model, x[None], start[i : i + 1], v[None], r, first=i)[0]
                 for kind, v in ({kind: v[i % len(v)] for kind, v in ways.items()} | own).items():
                     limits[kind][i] = (v.double() @ J.double().T).norm(dim=-1)
                 spectra.append(parts)

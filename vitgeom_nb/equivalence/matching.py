@@ -155,7 +155,7 @@ def match(
     watch = Stopwatch()
     goal = check_goal(cosine, residual, max_evaluations)
     x_0, x_t = checked_pairs(model, source, target)
-    f_0, t = model.embed_in_batches(x_0), model.embed_in_batches(x_t)
+    f_0, t = model.embed_in_batches(x_0, "source"), model.embed_in_batches(x_t, "target")
     objective = Objective(model, t, max_evaluations)
     start, distance = x_0.flatten(1), distance_to_go(f_0, t)
     stepper = _stepper(method, objective, start, lr)
@@ -178,7 +178,7 @@ def match(
         if descent.stopped is not None:
             raise descent.stopped
         matched = descent.x.view_as(x_0)
-        rounded = model.embed_in_batches((matched * 255).round() / 255)
+        rounded = model.embed_in_batches((matched * 255).round() / 255, "the rounded match of pair")
         return result(rounded, _labels(model, x_0, x_t, matched))
 
 
@@ -186,10 +186,11 @@ def _labels(model: VisionModel, *images: torch.Tensor) -> dict[str, Variable]:
     """What the model says of sources, targets and matches; nothing where it has no head."""
     if not model.has_logits:
         return {}
-    labels = [model.logits_in_batches(some).argmax(1) for some in images]
     return {
-        f"{name}_label": Variable(["pair"], label, "1", f"label of the {name} image")
-        for name, label in zip(("source", "target", "matched"), labels, strict=True)
+        f"{name}_label": Variable(
+            ["pair"], model.logits_in_batches(some, name).argmax(1), "1", f"label of the {name} image"
+        )
+        for name, some in zip(("source", "target", "matched"), images, strict=True)
     }
 
 
@@ -303,7 +304,7 @@ def match_remainder(model: VisionModel, matches: xr.Dataset) -> xr.Dataset:
     bar = tqdm(x, desc="what matches have left", leave=False)
     with keeping(result, lambda: len(rows), len(x), "pairs"):
         for image, gap in zip(bar, torch.from_numpy(t - f), strict=True):
-            J = jacobian_rows(model, image)
+            J = jacobian_rows(model, image, of=f"the match of pair {len(rows)}")
             slope, flat = (
                 gap.to(J) @ J,
                 image.flatten(),

@@ -34,7 +34,7 @@ def fgsm_step(measurement: xr.Dataset, image: int = 0) -> Figure:
     >>> import torch, vitgeom_nb as vg
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
     >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
     >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
     >>> figure = vg.figures.fgsm_step(vg.fgsm_step(model, images, labels))
     >>> figure.axes[0].texts[0].get_text()
@@ -106,7 +106,7 @@ def travel_distance(measurements: xr.Dataset | Iterable[xr.Dataset], bins: int =
     >>> import torch, vitgeom_nb as vg
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
     >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
     >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
     >>> figure = vg.figures.travel_distance(vg.travel_distance(model, images, labels))
     >>> figure.axes[0].get_ylabel()
@@ -149,7 +149,7 @@ def random_jump(measurement: xr.Dataset, images: Sequence[int] = (0, 1, 2)) -> F
     >>> import torch, vitgeom_nb as vg
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
     >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
     >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
     >>> figure = vg.figures.random_jump(vg.random_jump(model, images, labels, pictures=True), images=[0])
     >>> len(figure.axes)
@@ -190,7 +190,7 @@ def jump_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     >>> import torch, vitgeom_nb as vg
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
     >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
     >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
     >>> figure = vg.figures.jump_change(vg.random_jump(model, images, labels))
     >>> figure.axes[0].get_xscale()
@@ -229,7 +229,7 @@ def bend_and_distance(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure
     >>> import torch, vitgeom_nb as vg
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
     >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
     >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
     >>> figure = vg.figures.bend_and_distance(vg.random_jump(model, images, labels))
     >>> figure.axes[0].get_xlabel()

@@ -20,7 +20,7 @@ from ..core.batching import each_batch
 from ..core.measurement import Stopwatch, Variable, measurement
 from ..core.memory import free_memory
 from ..core.random_directions import generator
-from ..errors import ArgumentError, ModelError, keeping
+from ..errors import ArgumentError, keeping
 from ..networks.differentiation import batched_reverse_mode
 from ..networks.vision_model import VisionModel
 
@@ -60,6 +60,7 @@ def jacobian_blocks(
     chunk: int | None = None,
     progress: str | None = None,
     precision: torch.dtype | None = None,
+    of: str = "this image",
 ) -> Iterator[torch.Tensor]:
     """Rows of `cotangents @ J` at one image as they come, `(K_i,n)` at a time, so that nobody need hold them all.
 
@@ -78,6 +79,13 @@ def jacobian_blocks(
         Title of a progress bar; none unless given.
     precision
         A reduced precision, such as `torch.bfloat16`, for the matrix products inside. Rows come in the model's own.
+    of
+        What an error calls the image.
+
+    Raises
+    ------
+    ModelError
+        If the embedding or a row holds NaN or infinity.
     """
     x = image.detach().reshape(1, *image.shape[-3:])
     if cotangents is None:
@@ -88,6 +96,7 @@ def jacobian_blocks(
     with torch.enable_grad(), several, torch.autocast(model.device.type, precision, enabled=less):
         leaf = x.clone().requires_grad_()
         embedding = model.embed(leaf)
+    model.finite(embedding.detach(), "embedding", of, None)
 
     def one(u: torch.Tensor) -> torch.Tensor:
         return torch.autograd.grad(embedding, leaf, u[None].to(embedding.dtype), retain_graph=True)[0].flatten()
@@ -95,7 +104,8 @@ def jacobian_blocks(
     def pulled(block: torch.Tensor) -> torch.Tensor:
         return torch.func.vmap(one)(block) if len(block) > 1 else one(block[0])[None]
 
-    yield from each_batch(pulled, cotangents, size=size, progress=progress)
+    for block in each_batch(pulled, cotangents, size=size, progress=progress):
+        yield model.finite(block, "Jacobian", of, None)
 
 
 def jacobian_rows(
@@ -106,23 +116,16 @@ def jacobian_rows(
     progress: str | None = None,
     precision: torch.dtype | None = None,
     out: torch.Tensor | None = None,
+    of: str = "this image",
 ) -> torch.Tensor:
-    """All rows of `jacobian_blocks` as one `(K,n)` tensor, written into `out` where given.
-
-    Raises
-    ------
-    ModelError
-        If a row holds NaN or infinity.
-    """
+    """All rows of `jacobian_blocks` as one `(K,n)` tensor, written into `out` where given."""
     count = model.dim if cotangents is None else len(cotangents)
     if out is None:
         out = image.new_empty(count, image.numel())
     done = 0
-    for block in jacobian_blocks(model, image, cotangents, chunk, progress, precision):
+    for block in jacobian_blocks(model, image, cotangents, chunk, progress, precision, of):
         out[done : done + len(block)] = block
         done += len(block)
-    if not bool(torch.isfinite(out).all()):
-        raise ModelError(f"The Jacobian of {model.name} holds NaN or infinity at this image; try dtype=torch.float64.")
     return out
 
 
@@ -231,6 +234,7 @@ def jacobian(
 
     with keeping(result, done, rows.shape[:2].numel(), "rows"):
         for i, x in enumerate(pixels):
-            jacobian_rows(model, x, progress=f"Jacobian {i + 1}/{len(pixels)}", precision=less, out=rows[i])
+            title = f"Jacobian {i + 1}/{len(pixels)}"
+            jacobian_rows(model, x, progress=title, precision=less, out=rows[i], of=f"image {i}")
             errors[i] = reduction_error(model, x, less, seed)
     return result()

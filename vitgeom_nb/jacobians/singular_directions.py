@@ -111,8 +111,8 @@ def singular_steps(
         )
 
     with keeping(result, lambda: len(changes), len(pixels), "images"):
-        for x in tqdm(pixels, desc="singular steps", leave=False):
-            J = jacobian_rows(model, x)
+        for i, x in enumerate(tqdm(pixels, desc="singular steps", leave=False)):
+            J = jacobian_rows(model, x, of=f"image {i}")
             parts = spectrum(J)
             if wanted[-1] > parts.rank:
                 raise ArgumentError(
@@ -124,5 +124,5 @@ def singular_steps(
             )
             vectors.append(v.view(-1, *x.shape))
             values.append(torch.cat([parts.values.new_zeros(1), parts.values[chosen]]))
-            changes.append(embedding_steps(model, x, v, r).norm(dim=-1))
+            changes.append(embedding_steps(model, x, v, r, f"image {i}").norm(dim=-1))
     return result()

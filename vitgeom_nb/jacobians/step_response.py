@@ -45,15 +45,19 @@ def check_count(directions: int) -> None:
 
 
 def embedding_steps(
-    model: VisionModel, image: torch.Tensor, directions: torch.Tensor, radii: torch.Tensor
+    model: VisionModel, image: torch.Tensor, directions: torch.Tensor, radii: torch.Tensor, of: str = "this image"
 ) -> torch.Tensor:
-    """f(x + r v) - f(x) for one image `(3,H,W)`, K directions `(K,n)` and R radii: `(K,R,D)` in float64."""
+    """f(x + r v) - f(x) for one image `(3,H,W)`, K directions `(K,n)` and R radii: `(K,R,D)` in float64.
+
+    Rows of a direction that is NaN are NaN; an error calls the image `of`.
+    """
     steps = radii.to(directions).view(1, -1, 1) * directions[:, None]
     moved = torch.cat([image.new_zeros(1, image.numel()), steps.flatten(0, 1)])
     with torch.no_grad():
         f = in_batches(
             lambda part: model.embed(image + part.view(-1, *image.shape)), moved, size=model.batch_size
         ).double()
+    model.finite(f.where(moved.isfinite().all(1, keepdim=True), 0.0), "embedding", f"a step from {of}", None)
     return (f[1:] - f[0]).unflatten(0, steps.shape[:2])
 
 
@@ -224,12 +228,12 @@ def step_response(
         )
 
     with keeping(result, lambda: len(yardsticks), len(pixels), "images"):
-        for x in tqdm(pixels, desc="step response", leave=False):
+        for i, x in enumerate(tqdm(pixels, desc="step response", leave=False)):
             v = random_directions(x[None], directions, seed)[0].flatten(1)
-            J = jacobian_rows(model, x)
+            J = jacobian_rows(model, x, of=f"image {i}")
             parts = spectrum(J, tolerance)
             null, normal = null_and_normal(J, v, parts)
-            moved = torch.stack([embedding_steps(model, x, kind, r) for kind in (null, v, normal)])
+            moved = torch.stack([embedding_steps(model, x, kind, r, f"image {i}") for kind in (null, v, normal)])
             linear = torch.stack([kind.double() @ J.double().T for kind in (null, v, normal)])
             slope = linear.norm(dim=-1)
             g = slope.clone()
