@@ -15,7 +15,7 @@ from ..core.measurement import Stopwatch, Variable, measurement
 from ..core.progress import tqdm
 from ..core.random_directions import random_directions, unit
 from ..errors import ArgumentError, keeping
-from ..jacobians.gram import TOLERANCE, Spectrum, check_tolerance, right_vectors, spectrum
+from ..jacobians.gram import TOLERANCE, Spectrum, check_tolerance, directional_derivatives, right_vectors, spectrum
 from ..jacobians.products import jvp_at
 from ..jacobians.rows import jacobian_rows
 from ..jacobians.step_response import RADII, check_count, check_radii, null_and_normal, radius_coords
@@ -58,8 +58,8 @@ def constants_along(
     shape, r = (len(pixels), directions.shape[1], len(radii)), radii.to(pixels.device)
 
     def constant(row: torch.Tensor) -> torch.Tensor:
-        image, along, at = torch.unravel_index(row, shape)
-        step = directions[image % len(directions), along].mul_(r[at, None].to(pixels.dtype))
+        image, direction, at = torch.unravel_index(row, shape)
+        step = directions[image % len(directions), direction].mul_(r[at, None].to(pixels.dtype))
         there = step.view(-1, *pixels.shape[1:]).add_(pixels[image])
         away = (model.embed(there).double() - start[image]).norm(dim=-1) / r[at]
         known = directions[image % len(directions), along].isfinite().all(1)  # J may have no such direction
@@ -242,7 +242,7 @@ def lldlc(
                 for kind, v in own.items():
                     constants[kind][i] = constants_along(model, x[None], start[i : i + 1], v[None], r, first=i)[0]
                 for kind, v in ({kind: v[i % len(v)] for kind, v in ways.items()} | own).items():
-                    limits[kind][i] = (v.double() @ J.double().T).norm(dim=-1)
+                    limits[kind][i] = directional_derivatives(J, v).norm(dim=-1)
                 spectra.append(parts)
         elif slopes:
             for kind, v in ways.items():

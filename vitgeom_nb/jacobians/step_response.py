@@ -17,7 +17,7 @@ from ..core.random_directions import random_directions
 from ..errors import ArgumentError, keeping
 from ..networks.rounding import rounding_of_change
 from ..networks.vision_model import VisionModel
-from .gram import TOLERANCE, Spectrum, check_tolerance, project_null, spectrum
+from .gram import TOLERANCE, Spectrum, check_tolerance, directional_derivatives, project_null, spectrum
 from .rows import jacobian_rows
 
 RADII = tuple(10 ** (k / 4) for k in range(-12, 5))  # Euclidean norms 0.001 to 10, four to a decade
@@ -234,7 +234,7 @@ def step_response(
             parts = spectrum(J, tolerance)
             null, normal = null_and_normal(J, v, parts)
             moved = torch.stack([embedding_steps(model, x, kind, r, f"image {i}") for kind in (null, v, normal)])
-            linear = torch.stack([kind.double() @ J.double().T for kind in (null, v, normal)])
+            linear = directional_derivatives(J, torch.stack([null, v, normal]))
             slope = linear.norm(dim=-1)
             g = slope.clone()
             g[0] = parts.values.norm() / x.numel() ** 0.5
