@@ -16,7 +16,7 @@ def test_a_match_is_read_from_its_picture() -> None:
     cosine, left = goal_of(model, matched, source, target)
     np.testing.assert_allclose(cosine, matched.cosine, atol=1e-6)
     np.testing.assert_allclose(left, matched.residual, atol=1e-6)
-    other, _ = goal_of(model, matched.assign(matched=matched.matched[::-1]), source, target)
+    other, _ = goal_of(model, matched.assign(matched=matched.matched.isel(pair=[1, 2, 0])), source, target)
     assert (other < cosine - 1e-3).any()
 
 
