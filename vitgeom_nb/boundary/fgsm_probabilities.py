@@ -57,10 +57,10 @@ def fgsm_path(
     Returns
     -------
     xarray.Dataset
-        `pixels(image, channel, y, x)`. Over `path` (`"direct"`, `"jumped"`): `probability(image, path, step, class)`, `start(image, path, channel, y,
-        x)` and `direction`, from which the picture at each `epsilon(step)` is `start + epsilon direction`, not
-        clamped; `crossing(image, path)` in pixel values, NaN unless `outcome(image, path)` is `"crossed"`;
-        `label(image)` and `name(class)`.
+        `pixels(image, channel, y, x)`. Over `path` (`"direct"`, `"jumped"`): `probability(image, path, step, class)`,
+        `start(image, path, channel, y, x)` and `direction`, from which the picture at each `epsilon(step)` is `start +
+        epsilon direction`, not clamped; `crossing(image, path)` in pixel values, NaN unless `outcome(image, path)` is
+        `"crossed"`; `label(image)` and `name(class)`.
 
     Raises
     ------

@@ -72,12 +72,12 @@ def fibre_walk(
     Returns
     -------
     xarray.Dataset
-        `path(pair, step, channel, y, x)`, of N + 1 frames, from `source(pair, channel, y, x)` toward `target`; `drift(pair, step)`, `||f(x) - f(x_0)|| / ||f(x_0)||`, and
-        `straight_drift`, the same for the straight blend of `x_0` and `b`; `embedding(pair, step, component)` and
-        `straight_embedding`, of which these are the drifts; `failed(pair, step)`, drift over 1e-3; `cosine(pair, step)`
-        to f(x_0) and `pair_cosine(pair)`, that of f(b); `distance(pair, step)` to `b` in rms per pixel; `psnr_source`
-        and `psnr_target` `(pair, step)` against `x_0` and `b` [dB]; `evaluations(pair)`, where a row of J, and a
-        forward pass without a backward, count as one each.
+        `path(pair, step, channel, y, x)`, of N + 1 frames, from `source(pair, channel, y, x)` toward `target`;
+        `drift(pair, step)`, `||f(x) - f(x_0)|| / ||f(x_0)||`, and `straight_drift`, the same for the straight blend of
+        `x_0` and `b`; `embedding(pair, step, component)` and `straight_embedding`, of which these are the drifts;
+        `failed(pair, step)`, drift over 1e-3; `cosine(pair, step)` to f(x_0) and `pair_cosine(pair)`, that of f(b);
+        `distance(pair, step)` to `b` in rms per pixel; `psnr_source` and `psnr_target` `(pair, step)` against `x_0` and
+        `b` [dB]; `evaluations(pair)`, where a row of J, and a forward pass without a backward, count as one each.
 
     Raises
     ------
