@@ -86,7 +86,8 @@ def homotopy(
     Returns
     -------
     xarray.Dataset
-        `path(pair, s, channel, y, x)`, of N + 1 frames; `residual(pair, s)`; `converged(pair, s)`;
+        `path(pair, s, channel, y, x)`, of N + 1 frames, from `source(pair, channel, y, x)`; `target`, whose embedding
+        it leads to; `residual(pair, s)`; `converged(pair, s)`;
         `cosine(pair, s)` to `t`; `psnr(pair, s)` against the source [dB]; `evaluations(pair)`; and, where the model has
         a classifier head, `probability(pair, s, class)` and `name(class)`.
 
@@ -156,8 +157,10 @@ def homotopy_at(model: VisionModel, path: xr.Dataset, s: float) -> xr.Dataset:
         As `homotopy`, with this one `s`.
     """
     watch, settings = Stopwatch(), parameters(path)
-    frames, x_t = (torch.from_numpy(path[name].values).to(model.device, model.dtype) for name in ("path", "target"))
-    x_0, before = frames[:, 0], int((path.s.values <= s).sum()) - 1
+    frames, x_0, x_t = (
+        torch.from_numpy(path[name].values).to(model.device, model.dtype) for name in ("path", "source", "target")
+    )
+    before = int((path.s.values <= s).sum()) - 1
     goal = check_goal(-1, settings["residual"], settings["max_evaluations"])
     f_0, t = model.embed_in_batches(x_0, "source"), model.embed_in_batches(x_t, "target")
     on_line, start, most = torch.lerp(f_0, t, s), frames[:, before].flatten(1), settings["max_evaluations"]
@@ -197,6 +200,7 @@ def _on_the_way(
     at = ["pair", "s"]
     variables = {
         "path": Variable([*at, "channel", "y", "x"], path, "pixel", "image on the way, pixels in [0, 1]"),
+        "source": Variable(["pair", "channel", "y", "x"], x_0, "pixel", "source image, pixels in [0, 1]"),
         "target": Variable(["pair", "channel", "y", "x"], x_t, "pixel", "target image, pixels in [0, 1]"),
         "residual": Variable(at, left, "1", "distance from the straight line of embeddings, relative"),
         "converged": Variable(at, left <= residual, "1", "whether the point lies on the line"),

@@ -62,7 +62,7 @@ def constants_along(
         step = directions[image % len(directions), direction].mul_(r[at, None].to(pixels.dtype))
         there = step.view(-1, *pixels.shape[1:]).add_(pixels[image])
         away = (model.embed(there).double() - start[image]).norm(dim=-1) / r[at]
-        known = directions[image % len(directions), along].isfinite().all(1)  # J may have no such direction
+        known = directions[image % len(directions), direction].isfinite().all(1)  # J may have no such direction
         model.refuse(known & ~is_finite(away[:, None]), "embedding", "a step from image", first + image)
         return away
 

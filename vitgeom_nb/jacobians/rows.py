@@ -116,14 +116,14 @@ def jacobian_blocks(
         elif 2 * sum(trials) < len(cotangents):
             for size in trials:
                 start = clock()
-                for block in _pulled_back(model, x, cotangents[done : done + 2 * size], size, None, precision):
+                for block in _pulled_back(model, x, cotangents[done : done + 2 * size], size, None, precision, of):
                     times[size] = min(times.get(size, math.inf), (clock() - start) / len(block))
                     done += len(block)
                     yield block
                     start = clock()
             if times:
                 chunk = _FASTEST[key] = min(times, key=times.__getitem__)
-    yield from _pulled_back(model, x, cotangents[done:], chunk, progress, precision)
+    yield from _pulled_back(model, x, cotangents[done:], chunk, progress, precision, of)
 
 
 def _pulled_back(
@@ -133,6 +133,7 @@ def _pulled_back(
     size: int,
     progress: str | None,
     precision: torch.dtype | None,
+    of: str,
 ) -> Iterator[torch.Tensor]:
     """Rows from cotangents `size` at a time, by one forward pass at x `(1,3,H,W)`."""
     less = precision is not None

@@ -103,16 +103,6 @@ def first_crossing(errors: torch.Tensor, radii: torch.Tensor, threshold: float) 
     return radius.where(torch.from_numpy(outcome == "crossed"), torch.nan), outcome
 
 
-def median_linear_radius(response: xr.Dataset, kind: str = "random") -> str:
-    """Median over images and directions of the linear radius of a kind, in words where it lies outside the radii."""
-    outcome, radius = response.linear_outcome.sel(kind=kind).values, response.linear_radius.sel(kind=kind).values
-    radius = np.select([outcome == "below the first radius", outcome == "beyond the last radius"], [0, np.inf], radius)
-    first, last, middle = float(response.radius[0]), float(response.radius[-1]), float(np.median(radius))
-    if np.isnan(middle):
-        return "undefined"
-    return f"{middle:.2g}" if first < middle < last else f"below {first:g}" if middle <= first else f"beyond {last:g}"
-
-
 @checked
 def step_response(
     model: VisionModel,
