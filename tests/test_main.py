@@ -20,6 +20,7 @@ from vitgeom_nb import settings
 from vitgeom_nb.data.registry import KNOWN
 from vitgeom_nb.hub.transfer import fetch
 from vitgeom_nb.networks import embedded as zoo
+from vitgeom_nb.networks.wrapping import call
 
 from .stand_in_hub import StandInHub
 
@@ -52,6 +53,9 @@ def test_figures_without_a_folder_are_listed(capsys: pytest.CaptureFixture[str])
     assert "--out DIR" in out
 
 
+OWN = {"embed": call, "logits": call}  # the embedding of these networks is their logits
+
+
 @pytest.fixture(scope="module")
 def small() -> vg.VisionModel:
     """A smooth network of 16 x 16 pixels that goes by the name of one with recorded predictions."""
@@ -60,7 +64,7 @@ def small() -> vg.VisionModel:
         net = torch.nn.Sequential(
             torch.nn.Flatten(), torch.nn.Linear(3 * 16**2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 6)
         )
-    return vg.wrap(net, mean=[0.5] * 3, std=[0.2] * 3, size=16, logits=lambda m, x: m(x), name="resnet")
+    return vg.wrap(net, mean=[0.5] * 3, std=[0.2] * 3, size=16, name="resnet", **OWN)
 
 
 @pytest.mark.parametrize("name", command.RECIPES)
@@ -258,7 +262,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_figure(capsys, tmp_path:
 
 
 def test_a_name_with_a_slash_becomes_a_file_in_the_folder(capsys, tmp_path: Path, monkeypatch, small) -> None:
-    other = vg.wrap(small.module, mean=[0.5] * 3, std=[0.2] * 3, size=16, logits=lambda m, x: m(x), name="timm/x.y")
+    other = vg.wrap(small.module, mean=[0.5] * 3, std=[0.2] * 3, size=16, name="timm/x.y", **OWN)
     monkeypatch.setattr(vg, "load", lambda name, device=None: other)
     status, out, _ = run(capsys, "figures", "direction-change", "--model", "timm/x.y", "--out", str(tmp_path))
     assert status == 0

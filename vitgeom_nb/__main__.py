@@ -1,4 +1,4 @@
-"""The command line: models, figures drawn to a folder, sweeps of data sets, and what this installation lacks."""
+"""The command line: models, figures drawn to a folder, sweeps of data sets, exports, and what this installation has."""
 
 # A command imports what it needs: help, lists and tables come without torch.
 
@@ -110,6 +110,38 @@ def show_figures(options: argparse.Namespace) -> int:
                 f"{path} cannot be written ({error.strerror}); make room, or name another --out."
             ) from None
         print(path, flush=True)
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a network and its derivatives as ONNX graphs, and print the files."""
+    folder = vg.export_onnx(vg.load(options.model, device=options.device), options.out)
+    for path in (folder / name for name in ("forward.onnx", "pull.onnx", "push.onnx", "weights.bin", "model.json")):
+        print(f"{path} {path.stat().st_size:,} bytes", flush=True)
+    return 0
+
+
+def show_claims(options: argparse.Namespace) -> int:
+    """Print the verdicts on the claims of the two papers, and write them to a folder."""
+    from .claims.written import in_words, write
+
+    families = dict(part.partition("=")[::2] for part in options.family)
+    run = None if options.run is None else vg.open_run(options.run)
+    table = vg.claims.table(run, networks=options.models or None, families=families or None)
+    said = vg.claims.sentences().sentence
+    for claim, rows in table.groupby("claim", sort=False):
+        print(f"{claim}  {said[claim]}")
+        for _, row in rows.iterrows():
+            print(f"     {row['network']:22} {in_words(row)}")
+    if options.out is not None:
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ArgumentError(
+                f"--out {options.out!s:.200} cannot be a folder ({error.strerror}); name another."
+            ) from None
+        for path in write(table, options.out):
+            print(path)
     return 0
 
 
@@ -259,8 +291,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--traceback", action="store_true", help="show where an error that nobody foresaw arose")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     table = commands.add_parser("models", help="the models that load() knows")
-    table.add_argument("--tier", help="embedded, pretrained or paper; all of them unless named")
-    table.set_defaults(run=show_models)
+    table.add_argument("--tier", help="embedded, pretrained, paper or published; the first three unless named")
+    table.set_defaults(command=show_models)
     drawn = commands.add_parser("figures", help="list the figures, or draw them to a folder")
     drawn.add_argument("names", nargs="*", metavar="NAME", help="figures to draw; all of them unless named")
     drawn.add_argument("--model", default="vit", help="which network (default: vit)")
@@ -268,12 +300,29 @@ def parser() -> argparse.ArgumentParser:
     drawn.add_argument("--images", type=int, default=4, metavar="N", help="ImageNet samples to measure on (default: 4)")
     drawn.add_argument("--format", default="png", choices=("png", "jpg", "webp", "svg", "pdf"))
     drawn.add_argument("--device", help="cpu (default) or cuda")
-    drawn.set_defaults(run=show_figures)
+    drawn.set_defaults(command=show_figures)
     swept = commands.add_parser("sweep", help="measure whole data sets, on one machine or many, and keep every result")
     _sweep_options(swept)
-    swept.set_defaults(run=run_sweep)
+    swept.set_defaults(command=run_sweep)
+    graphs = commands.add_parser("export", help="write a network and its derivatives as ONNX graphs")
+    graphs.add_argument("model", metavar="MODEL", help="name or address of a network, as load() takes it")
+    graphs.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to write to")
+    graphs.add_argument("--device", help="cpu (default) or cuda")
+    graphs.set_defaults(command=export)
+    judged = commands.add_parser("claims", help="verdicts on the claims of the two papers")
+    judged.add_argument("--models", nargs="+", metavar="NAME", help="networks; all of the run unless named")
+    judged.add_argument("--run", type=Path, metavar="RUN", help="folder of a run (default: the recorded evidence)")
+    judged.add_argument("--out", type=Path, metavar="DIR", help="folder to write claims.csv and claims.html to")
+    judged.add_argument(
+        "--family",
+        nargs="+",
+        default=(),
+        metavar="NAME=CLASS",
+        help="class of a network of your own: transformer or CNN",
+    )
+    judged.set_defaults(command=show_claims)
     health = commands.add_parser("doctor", help="what this installation has and lacks")
-    health.set_defaults(run=doctor)
+    health.set_defaults(command=doctor)
     return top
 
 
@@ -285,7 +334,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     settings.sleeping_threads()
     try:
-        status = options.run(options)
+        status = options.command(options)
         sys.stdout.flush()
         return status
     except VitgeomError as error:

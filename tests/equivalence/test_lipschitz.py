@@ -7,7 +7,7 @@ import torch
 import vitgeom_nb as vg
 from vitgeom_nb import errors
 from vitgeom_nb.core.random_directions import random_directions
-from vitgeom_nb.equivalence.lipschitz import slope_square_sd
+from vitgeom_nb.equivalence.lipschitz import descent_directions, slope_square_sd
 from vitgeom_nb.jacobians.gram import spectrum
 from vitgeom_nb.jacobians.rows import jacobian_rows
 
@@ -27,27 +27,61 @@ def bent():
 def test_a_linear_map_has_constants_that_do_not_depend_on_the_radius(affine, pixels):
     result = vg.lldlc(affine, pixels, radii=RADII, directions=6)
     assert result.lldlc.dims == ("image", "kind", "direction", "radius")
-    assert list(result.kind.values) == ["random", "matching", "top", "null"]
+    assert list(result.kind.values) == ["random", "gradient", "matching", "top", "null"]
     weight = affine.module.weight.double().numpy()
     s = np.linalg.svd(weight, compute_uv=False)
-    v = random_directions(6, pixels[0], 0).flatten(1).numpy()
-    by_hand = np.linalg.norm(v @ weight.T, axis=1)
+    v = random_directions(pixels, 6, 0).flatten(2).numpy()
+    by_hand = np.linalg.norm(v @ weight.T, axis=2)
     for k in range(3):
-        np.testing.assert_allclose(result.lldlc.sel(kind="random")[:, :, k], np.tile(by_hand, (3, 1)), rtol=1e-10)
+        np.testing.assert_allclose(result.lldlc.sel(kind="random")[:, :, k], by_hand, rtol=1e-10)
         np.testing.assert_allclose(result.lldlc.sel(kind="top")[:, :2, k], s[0], rtol=1e-9)
     assert float(result.lldlc.sel(kind="null").max()) < 1e-10
     np.testing.assert_allclose(result.top_singular_value, s[0], rtol=1e-9)
     np.testing.assert_allclose(result.predicted_ratio, s[0] * N**0.5 / np.linalg.norm(weight), rtol=1e-9)
-    np.testing.assert_allclose(result.measured_ratio, s[0] / np.sqrt((by_hand**2).mean()), rtol=1e-9)
-    np.testing.assert_allclose(result.limit_ratio, s[0] / np.sqrt((by_hand**2).mean()), rtol=1e-9)
+    ratio = s[0] / np.sqrt((by_hand**2).mean(1))
+    np.testing.assert_allclose(result.measured_ratio, np.tile(ratio, (3, 1)).T, rtol=1e-9)
+    np.testing.assert_allclose(result.limit_ratio, ratio, rtol=1e-9)
 
 
 def test_kinds_with_fewer_directions_end_in_nan(affine, pixels):
     result = vg.lldlc(affine, pixels, radii=RADII, directions=6)
     counts = result.lldlc.isel(radius=0).notnull().sum("direction")
-    for kind, count in {"random": 6, "matching": 1, "top": 2, "null": 6}.items():
+    for kind, count in {"random": 6, "gradient": 1, "matching": 1, "top": 2, "null": 6}.items():
         assert (counts.sel(kind=kind) == count).all()
     assert result.slope.notnull().equals(result.lldlc.isel(radius=0, drop=True).notnull())
+
+
+def test_the_gradient_direction_of_a_linear_map_is_its_transpose_times_the_gap(affine, pixels):
+    weight = affine.module.weight.double().numpy()
+    result = vg.lldlc(affine, pixels, kinds=("random", "gradient"), radii=RADII, directions=3)
+    gap = (pixels.roll(-1, 0) - pixels).flatten(1).double().numpy() @ weight.T
+    way = gap @ weight
+    by_hand = np.linalg.norm(way @ weight.T, axis=1) / np.linalg.norm(way, axis=1)
+    for k in range(len(RADII)):
+        np.testing.assert_allclose(result.lldlc.sel(kind="gradient")[:, 0, k], by_hand, rtol=1e-9)
+    np.testing.assert_allclose(result.slope.sel(kind="gradient")[:, 0], by_hand, rtol=1e-9)
+    assert "match_distance" not in result
+
+
+def test_the_gradient_direction_lowers_the_distance_to_the_target_fastest(bent, pixels):
+    target = pixels.roll(1, 0)
+    way = descent_directions(bent, pixels, target)
+    h, t = 1e-5, bent.embeddings(target)
+
+    def fall(v):
+        ahead, behind = ((bent.embeddings(pixels + s * v) - t).square().sum(1) / 2 for s in (h, -h))
+        return (behind - ahead) / (2 * h)
+
+    steepest = fall(way)
+    for v in random_directions(5, pixels[0], 1):
+        assert (fall(v.expand_as(pixels)) < steepest).all()
+
+
+def test_gradient_directions_ask_for_targets(bent, pixels):
+    with pytest.raises(errors.ArgumentError, match="gradient"):
+        vg.lldlc(bent, pixels[:1], kinds=("gradient",))
+    with pytest.raises(errors.ArgumentError, match="the same image"):
+        vg.lldlc(bent, pixels, kinds=("gradient",), targets=pixels)
 
 
 def test_the_matching_direction_leads_to_the_match(bent, pixels):
@@ -88,7 +122,7 @@ def test_constants_tend_to_the_jacobian_and_never_pass_its_norm_there(bent, pixe
 def test_the_mean_square_over_random_directions_is_the_frobenius_norm_over_n(bent, pixels):
     count = 20000
     J = jacobian_rows(bent, pixels[0])
-    squares = (random_directions(count, pixels[0], 5).flatten(1) @ J.T).square().sum(1)
+    squares = (random_directions(pixels[:1], count, 5)[0].flatten(1) @ J.T).square().sum(1)
     expected = float(J.square().sum()) / N
     relative = slope_square_sd(spectrum(J), N)
     # five standard errors: fails once in two million seeds, and the seed is fixed
@@ -127,8 +161,10 @@ def test_slopes_of_embedded_networks_are_those_of_the_jacobian(name):
     model = vg.load(name)
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     slopes = vg.lldlc(model, images, kinds=("random",), radii=(0.1,), directions=3).slope[:, 0]
-    v = random_directions(3, images[0], 0).flatten(1).double()
-    expected = torch.stack([(v @ jacobian_rows(model, x).double().T).norm(dim=1) for x in images])
+    ways = random_directions(images, 3, 0).flatten(2).double()
+    expected = torch.stack(
+        [(v @ jacobian_rows(model, x).double().T).norm(dim=1) for v, x in zip(ways, images, strict=True)]
+    )
     np.testing.assert_allclose(slopes, expected, rtol=1e-4)
 
 
@@ -195,7 +231,7 @@ def test_measurements_survive_a_file(affine, pixels, tmp_path):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"kinds": ("random", "topmost")}, "random, matching, top, null"),
+        ({"kinds": ("random", "topmost")}, "random, gradient, matching, top, null"),
         ({"kinds": ()}, "name each once"),
         ({"kinds": ("top", "top")}, "name each once"),
         ({"radii": (-1.0,)}, "positive, finite and increasing"),

@@ -111,7 +111,7 @@ def step_law(
     distances = torch.cat([-h.flip(0), h.new_zeros(1), h])
 
     def rows(image: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-        z = embeddings_along(exact, *lines.start(image, direction), distances, size)
+        z = embeddings_along(exact, *lines.start(image, direction), distances, size, image)
         middle = z[:, len(h) : len(h) + 1]
         back, ahead = middle - z[:, : len(h)].flip(1), z[:, len(h) + 1 :] - middle
         return torch.stack([turning_angle(ahead, back), ahead.norm(dim=-1)], dim=-1)

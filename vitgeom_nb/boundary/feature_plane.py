@@ -68,7 +68,7 @@ def classifier_head(model: VisionModel, pixels: torch.Tensor, head: Head | None 
             raise ModelError(f"The head of {model.name} is unknown; pass head=, the map from embedding to logits.")
         head = find()
     with torch.no_grad():
-        logits, z = model.logits(pixels[:1]), model.embed(pixels[:1])
+        logits, z = model.logits_in_batches(pixels[:1]), model.embed_in_batches(pixels[:1])
         try:
             ours = head(z)
         except Exception as error:  # whatever the reader's function raises
@@ -207,12 +207,12 @@ def path_plane(
         lines = ((pixels[i], direct[i]), (pixels[i], noise[i]), (landed[i], jumped[i]))
         z = torch.stack(
             [
-                embeddings_along(model, start[None], direction[None], steps * length, search.batch)[0].double()
+                embeddings_along(model, start[None], direction[None], steps * length, search.batch, i)[0].double()
                 for (start, direction), length in zip(lines, lengths, strict=True)
             ]
         )
-        with torch.no_grad():
-            corners = model.embed(torch.stack([pixels[i], *(end[i] for end in ends)])).double()
+        corners = torch.stack([pixels[i], *(end[i] for end in ends)])
+        corners = model.embed_in_batches(corners, f"a corner of the plane of image {i}", None).double()
         rows.append(_seen_in_plane(Plane.through(*corners), corners, z, label, head, model.dtype, resolution))
     found = {name: torch.stack([row[name] for row in rows]).cpu() for name in rows[0]}
     words = {

@@ -18,16 +18,18 @@ from .label_search import Start, moved
 def depart(model: VisionModel, pixels: torch.Tensor, labels: torch.Tensor, batch: int) -> Start:
     """`fgsm_direction` at points that need not lie in [0,1], and what the same forward passes say of them."""
 
-    def start(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def start(x: torch.Tensor, y: torch.Tensor, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         x = x.detach().requires_grad_()
         logits = model.logits(x)
+        model.finite(logits.detach(), "logits", first=image)
         right = logits.gather(1, y[:, None])[:, 0]
         others = logits.scatter(1, y[:, None], -torch.inf).logsumexp(1)
-        direction = torch.autograd.grad((others - right).sum(), x)[0].sign()
-        return direction, logits.argmax(1), logits.detach().double().softmax(1).amax(1)
+        gradient = model.finite(torch.autograd.grad((others - right).sum(), x)[0], "gradient", first=image)
+        return gradient.sign(), logits.argmax(1), logits.detach().double().softmax(1).amax(1)
 
+    images = torch.arange(len(pixels), device=pixels.device)
     with torch.enable_grad():
-        parts = zip(*each_batch(start, pixels, labels.to(pixels.device), size=batch), strict=True)
+        parts = zip(*each_batch(start, pixels, labels.to(pixels.device), images, size=batch), strict=True)
         return Start(pixels, *(torch.cat(part) for part in parts))
 
 
@@ -70,7 +72,7 @@ def fgsm_direction(model: VisionModel, images: Any, labels: Any = None) -> torch
     >>> import torch, vitgeom_nb as vg
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
     >>> net[1].weight.data = torch.stack([torch.ones(12), -torch.ones(12)])
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
     >>> vg.fgsm_direction(model, torch.rand(1, 3, 2, 2), torch.tensor([0])).unique()
     tensor([-1.])
     """
@@ -124,7 +126,7 @@ def fgsm_step(
     --------
     >>> import torch, vitgeom_nb as vg
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
     >>> step = vg.fgsm_step(model, torch.full((1, 3, 2, 2), 0.5), torch.tensor([0]), epsilon=0.1)
     >>> round(float(step.psnr[0]), 3)
     20.0
@@ -134,7 +136,8 @@ def fgsm_step(
     direction = depart(model, pixels, labels, model.batch_size).direction
     there = moved(pixels, direction, torch.full((len(pixels),), epsilon), clamp)
     shown = torch.stack([pixels, (direction + 1) / 2, there], 1).flatten(0, 1)
-    logits = model.logits_in_batches(shown).cpu().double().unflatten(0, (-1, 3))
+    image = torch.arange(len(pixels)).repeat_interleave(3)
+    logits = model.logits_in_batches(shown, first=image).cpu().double().unflatten(0, (-1, 3))
     seen = logits.argmax(-1)
     over, picture = ["image", "stage"], ["image", "channel", "y", "x"]
     variables = {

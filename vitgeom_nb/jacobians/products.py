@@ -63,6 +63,8 @@ def jvp(model: VisionModel, images: Any, v: torch.Tensor) -> torch.Tensor:
         If the images are not what the model takes.
     ArgumentError
         If `v` is not a finite tensor of that shape.
+    ModelError
+        If an embedding or a product is NaN or infinite.
 
     References
     ----------
@@ -80,7 +82,8 @@ def jvp(model: VisionModel, images: Any, v: torch.Tensor) -> torch.Tensor:
     """
     pixels = model.pixels(images)
     v = _factor(model, v, tuple(pixels.shape), "v")
-    return in_batches(partial(jvp_at, model), pixels, v, size=model.batch_size)
+    model.embed_in_batches(pixels)  # NaN is no embedding to differentiate, whatever its derivative
+    return model.finite(in_batches(partial(jvp_at, model), pixels, v, size=model.batch_size), "product with J")
 
 
 @checked
@@ -109,6 +112,8 @@ def vjp(model: VisionModel, images: Any, u: torch.Tensor) -> torch.Tensor:
         If the images are not what the model takes.
     ArgumentError
         If `u` is not a finite tensor of that shape.
+    ModelError
+        If an embedding or a product is NaN or infinite.
 
     References
     ----------
@@ -126,4 +131,5 @@ def vjp(model: VisionModel, images: Any, u: torch.Tensor) -> torch.Tensor:
     """
     pixels = model.pixels(images)
     u = _factor(model, u, (len(pixels), model.dim), "u")
-    return in_batches(partial(vjp_at, model), pixels, u, size=model.batch_size)
+    model.embed_in_batches(pixels)
+    return model.finite(in_batches(partial(vjp_at, model), pixels, u, size=model.batch_size), "product with J")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import socket
 import tempfile
 import threading
@@ -20,6 +19,7 @@ from PIL import Image
 
 from ..core.progress import is_silent
 from ..errors import HubError, ModelError, WeightsError
+from ..hub.cache import digest_of
 from ..settings import torchvision_site, without_password
 from .vision_model import VisionModel
 from .wrapping import Cut, call
@@ -27,11 +27,6 @@ from .wrapping import Cut, call
 TIMEOUT = 5.0  # seconds without a byte
 _DOWNLOAD = threading.Lock()
 HEADS = ("fc", "classifier", "head", "heads")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -89,7 +84,7 @@ def _weights(known: Any) -> Path:
     prefix = filename.removesuffix(".pth").rsplit("-", 1)[1]
     path = _cached(filename)
     if path.exists():
-        if _digest(path).startswith(prefix):
+        if digest_of(path).startswith(prefix):
             return path
         path.unlink()  # damaged
     url = f"{torchvision_site()}/{filename}"
@@ -168,7 +163,7 @@ def load_torchvision(address: str, **options: Any) -> VisionModel:
         embed=lambda module, x: module.embed(x),
         logits=lambda module, x: module.logits(x),
         classes=known.meta["categories"],
-        digest=_digest(path),
+        digest=digest_of(path),
         source={"repository": f"torchvision/{architecture}", "revision": tag, "file": path.name},
         preprocess=preprocess,
         **options,
