@@ -278,6 +278,7 @@ def _work(pipe: Connection, folder: str, readers: dict[str, Reader]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     logging.disable(logging.CRITICAL)  # of damaged images
+    pipe.send("ready")
     while (asked := pipe.recv()) is not None:
         name, number, guarded = asked
         reader = READERS[name]
@@ -319,6 +320,7 @@ class Worker:
             self._process = spawn.Process(target=_work, args=(other, self._folder, self._readers), daemon=False)
             self._process.start()
             other.close()
+            assert self._pipe.recv() == "ready"  # imports are no part of a case
 
     def _ask(self, name: str, number: int, guarded: bool) -> tuple[str, str]:
         self._start()
@@ -333,10 +335,13 @@ class Worker:
         self._end()
         return found
 
+    def _door(self, name: str) -> bool:
+        return (READERS | self._readers)[name].door is not None
+
     def read(self, name: str, number: int) -> tuple[str, str, bool]:
         """How a case ends for a caller, what was said, and whether a guard was needed for that."""
         found = self._ask(name, number, False)
-        if found[0] in ("crash", "hang") and READERS[name].door is not None:
+        if found[0] in ("crash", "hang") and self._door(name):
             return *self._ask(name, number, True), True
         return *found, False
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..core.arguments import checked
-from ..core.batching import in_batches
+from ..core.batching import kept_in_batches
 from ..errors import ArgumentError
 from ..networks.differentiation import all_derivatives
 from ..networks.vision_model import VisionModel
@@ -63,6 +63,8 @@ def jvp(model: VisionModel, images: Any, v: torch.Tensor) -> torch.Tensor:
         If the images are not what the model takes.
     ArgumentError
         If `v` is not a finite tensor of that shape.
+    Interrupted
+        If someone stops it; `finished` then has the products of the first images.
 
     References
     ----------
@@ -80,7 +82,7 @@ def jvp(model: VisionModel, images: Any, v: torch.Tensor) -> torch.Tensor:
     """
     pixels = model.pixels(images)
     v = _factor(model, v, tuple(pixels.shape), "v")
-    return in_batches(partial(jvp_at, model), pixels, v, size=model.batch_size)
+    return kept_in_batches(partial(jvp_at, model), pixels, v, size=model.batch_size)
 
 
 @checked
@@ -109,6 +111,8 @@ def vjp(model: VisionModel, images: Any, u: torch.Tensor) -> torch.Tensor:
         If the images are not what the model takes.
     ArgumentError
         If `u` is not a finite tensor of that shape.
+    Interrupted
+        If someone stops it; `finished` then has the products of the first images.
 
     References
     ----------
@@ -126,4 +130,4 @@ def vjp(model: VisionModel, images: Any, u: torch.Tensor) -> torch.Tensor:
     """
     pixels = model.pixels(images)
     u = _factor(model, u, (len(pixels), model.dim), "u")
-    return in_batches(partial(vjp_at, model), pixels, u, size=model.batch_size)
+    return kept_in_batches(partial(vjp_at, model), pixels, u, size=model.batch_size)
