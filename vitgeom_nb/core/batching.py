@@ -50,7 +50,8 @@ def kept_in_batches(function: Callable[..., torch.Tensor], *tensors: torch.Tenso
     """`in_batches`, where rows are images: those finished come with whatever ends it early."""
     parts: list[torch.Tensor] = []
     with keeping(lambda: torch.cat(parts), lambda: sum(map(len, parts)), len(tensors[0]), "images"):
-        parts.extend(each_batch(function, *tensors, size=size))
+        for part in each_batch(function, *tensors, size=size):
+            parts.append(part)
     return torch.cat(parts)
 
 
