@@ -140,8 +140,8 @@ def preset(paper: str, *, units: str = "pixel") -> Preset:
     Returns
     -------
     Preset
-        With `networks`, `prepare(picture)`, `parameters(measure, model)`, `measure(measure, model, images, labels)`, and
-        `differs`, what is not the same here.
+        With `networks`, `prepare(picture)`, `parameters(measure, model)`, `measure(measure, model, images, labels)`,
+        and `differs`, what is not the same here.
 
     Raises
     ------
