@@ -67,6 +67,7 @@ def arguments(out: Path) -> dict[str, Any]:
         "measures": [here("told")],
         "out": str(out),
         "block": BLOCK,
+        "n": IMAGES,
     }
 
 
