@@ -32,7 +32,7 @@ def raw(function: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor, c
 @torch.no_grad()
 def line_by_line(model: vg.VisionModel, x: torch.Tensor, count: int) -> torch.Tensor:
     """Angles along every line, one line at a time."""
-    unit = random_directions(count, x[0], 0) * x[0].numel() ** 0.5
+    unit = random_directions(x[:1], count, 0)[0] * x[0].numel() ** 0.5
     angles = []
     for image in x:
         for direction in unit:

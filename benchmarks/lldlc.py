@@ -28,7 +28,7 @@ def one_by_one(model: vg.VisionModel, x: torch.Tensor, count: int) -> torch.Tens
     rows = []
     for image in x:
         start = model.embed(image[None])
-        for v in random_directions(count, image, 0):
+        for v in random_directions(image[None], count, 0)[0]:
             rows += [(model.embed((image + r * v)[None]) - start).norm() / r for r in R]
     return torch.stack(rows)
 

@@ -32,6 +32,14 @@ def wrap_raw(module: torch.nn.Module, size: int, **options: object) -> vg.Vision
     return vg.wrap(module, mean=[0.0] * 3, std=[1.0] * 3, size=size, **options)  # type: ignore[arg-type]
 
 
+@pytest.fixture(
+    params=["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+)
+def device(request: pytest.FixtureRequest) -> str:
+    """Each device at hand, by name."""
+    return request.param
+
+
 @pytest.fixture
 def affine() -> vg.VisionModel:
     """A linear model of 4 x 4 images with D = 5, in float64; its own output serves as logits."""

@@ -16,7 +16,8 @@ ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
 
 def test_conda_environment_is_the_set_of_pyproject() -> None:
     extras = PROJECT["optional-dependencies"]
-    wanted = [*PROJECT["dependencies"], *extras["book"], *extras["bench"], *extras["test"]]
+    groups = ("book", "bench", "export", "sweep", "test")
+    wanted = [*PROJECT["dependencies"], *(line for group in groups for line in extras[group])]
     wanted = sorted(requirement for requirement in wanted if not requirement.startswith("vitgeom-nb"))
     (pip,) = (entry["pip"] for entry in ENVIRONMENT["dependencies"] if isinstance(entry, dict))
     assert sorted(line for line in pip if not line.startswith("--editable")) == wanted

@@ -121,6 +121,15 @@ NAMED: dict[str, dict[str, Any]] = {
     "vg.predict": {"images": vg.Images(IMAGES, ["a", "b"], "drawn", "none", LABELS)},
     "vg.save_measurement": {"path": "measured.nc"},
     "vg.validation_predictions": {"name": "vit"},
+    "vg.open_run": {"path": "run"},
+    "vg.pack_run": {"path": "run", "out": "run.zarr"},
+    "vg.sweep": {
+        "models": [MODEL],
+        "data": IMAGES,
+        "measures": ["singular_spectrum"],
+        "out": "run",
+        "dtype": "float64",
+    },
     "figures.plane": {"seen": foundations.plane(foundations.folded_model(), points=5)},
     **{
         f"figures.{name}": {"table": pd.DataFrame({"engine": ["a"]})}

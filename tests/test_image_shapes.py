@@ -39,7 +39,7 @@ def _own(model: vg.VisionModel, measure: Callable[..., xr.Dataset], **options: o
 
 
 def _plane(model: vg.VisionModel) -> xr.Dataset:
-    x = pictures(model, 20)
+    x = pictures(model, 60)
     ways = vg.random_jump(model, x, model.labels(x), epsilon_max=1.0)
     x = x[(ways.outcome == "crossed").all("path").values][:2]
     assert len(x) == 2

@@ -3,12 +3,13 @@
 import torch
 
 import vitgeom_nb as vg
+from vitgeom_nb.networks.wrapping import call
 
 N = 12  # pixels of a 2 x 2 image with three channels
 
 
 def wrapped(net, dtype=torch.float64, **options):
-    options = {"logits": lambda m, x: m(x)} | options
+    options = {"embed": call, "logits": call} | options
     return vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, name="tiny", dtype=dtype, **options)
 
 
@@ -19,7 +20,7 @@ def linear(weights, bias=None, dtype=torch.float64):
     return wrapped(net, dtype)
 
 
-def random_network(seed=0, classes=5, hidden=16, dtype=torch.float64):
+def random_network(seed=0, classes=5, hidden=16, dtype=torch.float64, **options):
     own = torch.Generator().manual_seed(seed)
     net = torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(N, hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, classes)
@@ -27,7 +28,7 @@ def random_network(seed=0, classes=5, hidden=16, dtype=torch.float64):
     for layer in (net[1], net[3]):
         layer.weight.data = torch.randn(layer.weight.shape, generator=own)
         layer.bias.data = torch.zeros_like(layer.bias)
-    return wrapped(net, dtype, embed=lambda m, x: m[:3](x))
+    return wrapped(net, dtype, embed=lambda m, x: m[:3](x), **options)
 
 
 def pixels(count, seed=1):

@@ -43,6 +43,7 @@ from .equivalence.fibre_walk import fibre_walk as fibre_walk
 from .equivalence.lipschitz import lldlc as lldlc
 from .equivalence.matching import match as match
 from .equivalence.matching import match_remainder as match_remainder
+from .in_page.export import export_onnx as export_onnx
 from .jacobians.lanczos import leading_singular_values as leading_singular_values
 from .jacobians.products import jvp as jvp
 from .jacobians.products import vjp as vjp
@@ -55,5 +56,10 @@ from .networks.tables import models as models
 from .networks.vision_model import VisionModel as VisionModel
 from .networks.wrapping import wrap as wrap
 from .settings import tier as tier
+from .sweeps.measures import measure as measure
+from .sweeps.packed import pack_run as pack_run
+from .sweeps.runs import Run as Run
+from .sweeps.runs import open_run as open_run
+from .sweeps.sweep import sweep as sweep
 
 __version__: str

@@ -146,8 +146,7 @@ def plane(model: VisionModel, points: int = 32) -> xr.Dataset:
     images = colours(red, green)[:, :, :1, :1].repeat(1, 1, *model.size).to(model.device, model.dtype)
     rows = torch.from_numpy(jacobian(model, images)["jacobian"].sum(("y", "x")).values)
     grid, names = (points, points), ("green", "red")
-    with torch.no_grad():
-        f, logits = model.embed(images), model.logits(images)
+    f, logits = model.embed_in_batches(images), model.logits_in_batches(images)
     return measurement(
         {
             "embedding": Variable((*names, "component"), f.unflatten(0, grid), "embedding", "embedding"),

@@ -39,16 +39,16 @@ def test_a_zero_vector_has_no_angle():
     assert math.isnan(float(turning_angle(torch.zeros(3), torch.ones(3))))
 
 
-def test_lines_are_shared_seeded_and_of_rms_one(linear):
-    lines = Lines.make(linear, torch.rand(3, 3, 4, 4), 5, None, seed=1)
+def test_lines_are_seeded_of_rms_one_and_drawn_as_they_are_asked_for(linear):
+    x = torch.rand(3, 3, 4, 4)
+    lines = Lines.make(linear, x, 5, None, seed=1)
     assert lines.shape == (3, 5)
-    torch.testing.assert_close(lines.directions.flatten(2).square().mean(2), torch.ones(1, 5, dtype=torch.float64))
-    again = Lines.make(linear, torch.rand(2, 3, 4, 4), 5, None, seed=1)
-    assert torch.equal(lines.directions, again.directions)
-    assert not torch.equal(lines.directions, Lines.make(linear, torch.rand(1, 3, 4, 4), 5, None, seed=2).directions)
-    start, along = lines.start(torch.tensor([2]), torch.tensor([4]))
-    assert torch.equal(start[0], lines.pixels[2])
-    assert torch.equal(along[0], lines.directions[0, 4])
+    torch.testing.assert_close(lines.directions.flatten(2).square().mean(2), torch.ones(3, 5, dtype=torch.float64))
+    assert torch.equal(Lines.make(linear, x[1:], 2, None, seed=1).directions, lines.directions[1:, :2])
+    assert not torch.equal(lines.directions, Lines.make(linear, x, 5, None, seed=2).directions)
+    start, along = lines.start(torch.tensor([2, 0]), torch.tensor([4, 1]))
+    assert torch.equal(start, lines.pixels[[2, 0]])
+    assert torch.equal(along, lines.directions[[2, 0], [4, 1]])
 
 
 def test_directions_of_each_image_are_its_own(linear):

@@ -50,20 +50,20 @@ def images():
 def test_a_smooth_path_turns_by_an_angle_that_grows_like_the_step(images):
     model = wrapped(Circle())
     law = vg.step_law(model, images, directions=4, resamples=50)
-    directions = Lines.make(model, images, 4, None, seed=0).directions.flatten(2)[0].double()
-    expected = (directions @ model.module.w.double()).abs().numpy()[:, None] * law["step_size"].values
-    np.testing.assert_allclose(law["angle"], np.broadcast_to(expected, (6, 4, 11)), rtol=1e-5, atol=2e-9)
+    directions = Lines.make(model, images, 4, None, seed=0).directions.flatten(2).double()
+    expected = (directions @ model.module.w.double()).abs().numpy()[..., None] * law["step_size"].values
+    np.testing.assert_allclose(law["angle"], expected, rtol=1e-5, atol=2e-8)
     assert bool(law["fitted"].all())
     np.testing.assert_allclose(law["exponent"], 1, atol=1e-3)
     np.testing.assert_allclose([law["exponent_low"], law["exponent_high"]], 1, atol=1e-3)
 
 
 def test_a_path_of_kinks_turns_by_an_angle_that_grows_like_the_root_of_the_step(images):
-    law = vg.step_law(wrapped(Kinks()), images, lengths=np.geomspace(1e-4, 1e-1, 7), directions=8, resamples=200)
+    law = vg.step_law(wrapped(Kinks()), images, lengths=np.geomspace(1e-4, 1e-1, 7), directions=40, resamples=200)
     rms = law.sel(statistic="rms")
     assert float(rms["exponent"]) == pytest.approx(0.5, abs=0.05)
     assert float(rms["exponent_low"]) < float(rms["exponent"]) < float(rms["exponent_high"])
-    assert float(rms["exponent_high"]) < 0.75
+    assert float(rms["exponent_high"]) < 1  # which a smooth path has
     # the shortest steps mostly cross no kink: the median does not see the law there
     median = law["typical"].sel(statistic="median").values
     assert median[0] < 0.01 * float(rms["typical"][0])

@@ -61,11 +61,12 @@ def test_the_device_is_waited_for_once_a_round_and_never_in_the_bisection():
     assert (coarse.halvings, fine.halvings) == (1, 20)
     reads, copies, passes, way = reads_and_copies(model, x, labels, coarse)
     assert (way.outcome == 0).any()
-    # one look at which images march on a round of the march, one before it, one at which images bisect
-    assert reads == (passes - coarse.halvings) + 2
-    assert copies == len(way)
+    # one look at which images march on a round of the march, one before it, one at which images bisect; and, on the
+    # host, whether the ways of all have ended
+    assert reads == (passes - coarse.halvings) + 2 + 1
+    assert copies == len(way) + 1
     more, copies, further, _ = reads_and_copies(model, x, labels, fine)
-    assert (more, copies) == (reads, len(way))
+    assert (more, copies) == (reads, len(way) + 1)
     assert further == passes + 19
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import pickle
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 from PIL import Image
 
 import vitgeom_nb as vg
+from vitgeom_nb.core.provenance import known
 from vitgeom_nb.errors import LabelError, ModelError
 from vitgeom_nb.networks.catalogue import CATALOGUE
 
@@ -43,6 +46,37 @@ def test_predictions_are_the_logits_in_order(tmp_path):
     assert torch.equal(found.labels, images.labels)
     assert found.skipped == 0
     assert str(tmp_path) in found.source
+
+
+def test_measurements_of_predictions_say_whose_they_are_and_of_which_images(tmp_path):
+    model = random_network()
+    images = vg.labelled(folder_of_classes(tmp_path / "all"), size=2)
+    said = vg.predict(model, images)
+    direct, later = vg.reliability(model, images), vg.reliability(said)
+    for key in ("model", "weights", "preprocessing", "layer", "dtype", "device", "float32_products"):
+        assert later.attrs[key] == direct.attrs[key] != "none"
+    seen = json.loads(later.attrs["inputs"])["images"]
+    assert seen == json.loads(direct.attrs["inputs"])["images"]
+    assert (seen["names"], seen["source"]) == (images.names, images.source)
+    # read in batches, and all at once
+    assert seen["sha256"] == json.loads(vg.reliability(model, images[:]).attrs["inputs"])["images"]["sha256"]
+    assert pickle.loads(pickle.dumps(said)).model == said.model
+
+
+def test_pixels_that_were_not_read_to_their_end_have_no_digest(tmp_path):
+    images = vg.labelled(folder_of_classes(tmp_path / "all"), size=2)
+    next(iter(images.batches(4)))
+    assert images.sha256 is None
+    assert "sha256" not in known(images)
+    assert sum(map(len, images.batches(4))) == 15
+    assert known(images)["sha256"] == known(images[:])["sha256"] == known(images.pixels)["sha256"]
+
+
+def test_measurements_of_recorded_predictions_say_whose_they_are():
+    found, model = vg.reliability(vg.recorded_predictions("vit"), resamples=5).attrs, vg.load("vit")
+    assert (found["model"], found["weights"]) == ("vit", model.digest)
+    assert json.loads(found["preprocessing"]) == model.preprocessing
+    assert "Tiny-ImageNet" in json.loads(found["inputs"])["images"]["source"]
 
 
 def test_damaged_images_are_counted_into_the_measurement(tmp_path):

@@ -11,6 +11,7 @@ import vitgeom_nb as vg
 from vitgeom_nb.calibration.predictions import Predictions
 from vitgeom_nb.calibration.reliability import bin_edges, in_bins
 from vitgeom_nb.errors import ArgumentError, LabelError, ModelError
+from vitgeom_nb.networks.wrapping import call
 
 
 def two_class(confidence):
@@ -194,7 +195,7 @@ def tiny_model():
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 4))
     net[1].weight.data = torch.randn(4, 12, generator=own)
     net[1].bias.data.zero_()
-    return vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x), name="tiny"), net
+    return vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=call, logits=call, name="tiny"), net
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from vitgeom_nb.core.images import height_and_width, to_bytes
-from vitgeom_nb.errors import ArgumentError
+from vitgeom_nb.core.images import Images, height_and_width, positions, to_bytes
+from vitgeom_nb.errors import ArgumentError, ImageError, LabelError
 
 
 def test_one_number_stands_for_both_sides():
@@ -44,3 +44,62 @@ def test_a_picture_just_covers_the_size_and_its_centre_is_kept(size, box):
     found = to_bytes(picture, size)
     assert found.shape == (3, rows, columns)
     assert np.array_equal(found.permute(1, 2, 0).numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    ("index", "meant"),
+    [
+        (1, [1]),
+        (-1, [3]),
+        (np.int64(2), [2]),
+        (torch.tensor(2), [2]),
+        (slice(1, 3), [1, 2]),
+        (slice(None, None, -2), [3, 1]),
+        ([3, 0], [3, 0]),
+        ((0, -2), [0, 2]),
+        ([], []),
+        (np.array([2, 2]), [2, 2]),
+        (torch.tensor([True, False, False, True]), [0, 3]),
+        ([False, True, False, False], [1]),
+    ],
+)
+def test_images_are_chosen_as_lists_and_arrays_are(index, meant):
+    assert positions(index, 4).tolist() == meant
+    assert positions(index, 4).dtype == torch.int64
+
+
+@pytest.mark.parametrize("index", ["a", None, 1.5, [0.5], ["a"], [[0, 1]], [True, False], {1: 2}, object(), True])
+def test_what_chooses_no_image_is_refused(index):
+    images = Images(torch.zeros(4, 3, 2, 2), list("abcd"), "ours", "ours")
+    with pytest.raises(ArgumentError, match=r"^Images are chosen by a whole number, a slice"):
+        images[index]
+
+
+@pytest.mark.parametrize("index", [4, -5, [0, 4], torch.tensor([9])])
+def test_images_that_are_not_there_are_named(index):
+    with pytest.raises(IndexError, match=r"There are 4 images, from 0 to 3, and none at \["):
+        positions(index, 4)
+    assert len(list(Images(torch.zeros(4, 3, 2, 2), list("abcd"), "ours", "ours"))) == 4  # loops end by it
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"pixels": 3}, ImageError, r"a tensor \(B, 3, H, W\), not int"),
+        ({"pixels": torch.zeros(3, 2, 2)}, ImageError, r"not \(3, 2, 2\)"),
+        ({"names": ["a"]}, ImageError, "1 names for 2 images"),
+        ({"names": [1, 2]}, ArgumentError, "names of Images are a list of texts"),
+        ({"names": None}, ArgumentError, "names of Images are a list of texts"),
+        ({"source": 1}, ArgumentError, "source of Images is text, not int"),
+        ({"licence": None}, ArgumentError, "licence of Images is text"),
+        ({"labels": torch.arange(3)}, LabelError, "3 labels for 2 images"),
+        ({"labels": [0.5, 1.0]}, LabelError, "whole numbers"),
+        ({"labels": "ab"}, LabelError, "whole numbers"),
+        ({"class_names": 5}, ArgumentError, "class_names of Images are a list of texts"),
+    ],
+)
+def test_images_that_do_not_fit_together_are_refused(change, error, words):
+    right = {"pixels": torch.zeros(2, 3, 2, 2), "names": ["a", "b"], "source": "ours", "licence": "ours"}
+    assert Images(**right, labels=[1, 0]).labels.dtype == torch.int64
+    with pytest.raises(error, match=words):
+        Images(**right | change)

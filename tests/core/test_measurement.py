@@ -76,7 +76,29 @@ def test_a_measurement_inside_another_says_its_own_function(affine):
 
 
 def digest(pixels):
-    return hashlib.sha256(json.dumps(list(pixels.shape)).encode() + pixels.float().numpy().tobytes()).hexdigest()
+    return hashlib.sha256(pixels.float().numpy().tobytes() + json.dumps(list(pixels.shape)).encode()).hexdigest()
+
+
+def test_a_measurement_of_a_measurement_says_which(affine):
+    x, y = torch.rand(2, 1, 3, 4, 4)
+    matched = vg.match(affine, x, y)
+    found = json.loads(vg.match_remainder(affine, matched).attrs["inputs"])["matches"]
+    assert (found["function"], found["weights"]) == ("match", affine.digest)
+    assert found["inputs"] == json.loads(matched.attrs["inputs"])
+    other = json.loads(vg.match_remainder(affine, matched.assign(matched=matched.source)).attrs["inputs"])["matches"]
+    assert other["sha256"] != found["sha256"]
+
+
+def test_a_measurement_says_how_products_were_computed(affine):
+    x = torch.rand(1, 3, 4, 4)
+    before = torch.backends.cuda.matmul.fp32_precision
+    try:
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        assert vg.jacobian(affine, x).attrs["float32_products"] == "ieee"
+        assert "tf32" in example(affine).attrs["float32_products"]  # by itself, it is not a door
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
+    assert example().attrs["float32_products"] == "none"
 
 
 def test_parameters_are_read_back_also_from_a_file(tmp_path):

@@ -16,13 +16,6 @@ from vitgeom_nb.networks.differentiation import all_derivatives, batched_reverse
 MATMUL, CONV = torch.backends.cuda.matmul, torch.backends.cudnn.conv
 
 
-@pytest.fixture(
-    params=["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
-)
-def device(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 def attention() -> tuple[bool, ...]:
     cuda = torch.backends.cuda
     return cuda.flash_sdp_enabled(), cuda.math_sdp_enabled(), cuda.mem_efficient_sdp_enabled()
@@ -134,4 +127,28 @@ def test_modes_around_a_measurement_change_nothing(mode) -> None:
         inside = pixels(2).float()  # made in that mode
         assert (vg.singular_spectrum(model, inside).singular_value.values == expected).all()
         again = random_network(dtype=torch.float32)
+    assert (again.digest, again.layers) == (model.digest, model.layers)
     assert (vg.singular_spectrum(again, inside).singular_value.values == expected).all()
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, lambda: torch.autocast("cpu", torch.bfloat16)])
+def test_modes_around_answers_and_layers_change_nothing(mode) -> None:
+    def fresh() -> vg.VisionModel:
+        return vg.load("vit")  # which finds its layers when it is first asked
+
+    model, x = fresh(), vg.samples("cifar10", n=3)
+    answers = [model.embeddings, model.labels, model.probabilities, model.at("blocks.1").embeddings]
+    answers += [lambda images: model.embed_in_batches(model.pixels(images))]
+    answers += [lambda images: model.logits_in_batches(model.pixels(images))]
+    expected = [answer(x) for answer in answers]
+    with mode():
+        inside = [answer(x) for answer in answers]
+        other = fresh()
+        layers, read = other.layers, other.at("blocks.1").embeddings(x)
+    for before, now in zip(expected, inside, strict=True):
+        assert torch.equal(before, now)
+        assert now.dtype == before.dtype
+    assert layers == model.layers
+    assert torch.equal(read, expected[3])
+    assert other.at("blocks.1").read == model.at("blocks.1").read
+    assert torch.equal(other.at("blocks.1").embeddings(x), expected[3])  # what was found inside is kept

@@ -11,7 +11,7 @@ from PIL import Image
 
 import vitgeom_nb as vg
 from vitgeom_nb.data import samples
-from vitgeom_nb.errors import ArgumentError, ImageError
+from vitgeom_nb.errors import ArgumentError, ImageError, ModelError
 from vitgeom_nb.networks.vision_model import VisionModel
 
 
@@ -48,6 +48,12 @@ def test_labelled_images_come_by_the_models_own_preprocessing(tmp_path: Path) ->
     assert vg.labelled(tmp_path, model=oblong()).pixels.shape == (2, 3, 4, 6)
     pixels = vg.labelled(tmp_path, model=oblong(inverted)).pixels
     torch.testing.assert_close(pixels.mean((1, 2, 3)), 1 - torch.tensor([40.0, 200.0]) / 255)
+
+
+def test_what_prepares_no_pictures_is_no_model(tmp_path: Path) -> None:
+    for ask in (lambda **given: vg.samples(**given), lambda **given: vg.labelled(tmp_path, **given)):
+        with pytest.raises(ModelError, match=r"takes a model .* or None as model, not 'vit'"):
+            ask(model="vit")
 
 
 def test_only_one_decides_on_the_size(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 import vitgeom_nb as vg
-from vitgeom_nb.core.images import check_labels, to_bytes
+from vitgeom_nb.core.images import to_bytes
+from vitgeom_nb.core.labels import check_labels
 from vitgeom_nb.data.labelled import decoded
 from vitgeom_nb.errors import ArgumentError, DataError, LabelError, ModelError
 from vitgeom_nb.networks import embedded as zoo
@@ -111,7 +112,16 @@ def test_samples_know_their_labels():
     cifar = vg.samples("cifar10", n=3)
     assert [cifar.class_names[i] for i in cifar.labels] == ["cat", "ship", "ship"]
     assert vg.samples("photographs").labels is None
-    assert int(vg.samples("imagenet").labels.max()) < 1000
+    imagenet = vg.samples("imagenet", n=2)
+    assert [imagenet.class_names[i] for i in imagenet.labels] == ["bull mastiff", "folding chair"]
+    assert len(imagenet.class_names) == 1000
+
+
+def test_labels_of_imagenet_are_foreign_to_a_network_of_other_classes():
+    images = vg.samples("imagenet")[[14, 15, 17]]  # whose labels are below 200
+    for measure in (vg.travel_distance, vg.predict, vg.reliability):
+        with pytest.raises(LabelError, match=r"number 1000 classes \(tench, ...\), and vit knows 200 others"):
+            measure(vg.load("vit"), images)
 
 
 def test_size_follows_the_tier(monkeypatch):

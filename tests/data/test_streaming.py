@@ -20,6 +20,7 @@ from vitgeom_nb.data import decoding, labelled, streaming
 from vitgeom_nb.data import parquet_files as shards
 from vitgeom_nb.data import tar_files as archives
 from vitgeom_nb.errors import ArgumentError, DataError
+from vitgeom_nb.networks.wrapping import call
 
 from ..tiny_data import SIZE, batch, data, encoded, no_hub, put, shard, tar  # noqa: F401
 
@@ -361,7 +362,7 @@ def test_images_to_come_can_be_sent_to_another_process(folder: Path, data: Path)
 
 def test_measurements_take_them_as_they_take_images(folder: Path) -> None:
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * SIZE**2, 2))
-    model = vg.wrap(net, mean=[0.5] * 3, std=[0.5] * 3, size=SIZE, logits=lambda m, x: m(x))
+    model = vg.wrap(net, mean=[0.5] * 3, std=[0.5] * 3, size=SIZE, embed=call, logits=call)
     images = vg.labelled(folder, n=6, size=SIZE)
     assert torch.equal(model.labels(images), model.labels(images[:]))
     assert vg.travel_distance(model, images, epsilon_max=0.1).equals(

@@ -30,16 +30,17 @@ def test_a_linear_map_has_constants_that_do_not_depend_on_the_radius(affine, pix
     assert list(result.kind.values) == ["random", "gradient", "matching", "top", "null"]
     weight = affine.module.weight.double().numpy()
     s = np.linalg.svd(weight, compute_uv=False)
-    v = random_directions(6, pixels[0], 0).flatten(1).numpy()
-    by_hand = np.linalg.norm(v @ weight.T, axis=1)
+    v = random_directions(pixels, 6, 0).flatten(2).numpy()
+    by_hand = np.linalg.norm(v @ weight.T, axis=2)
     for k in range(3):
-        np.testing.assert_allclose(result.lldlc.sel(kind="random")[:, :, k], np.tile(by_hand, (3, 1)), rtol=1e-10)
+        np.testing.assert_allclose(result.lldlc.sel(kind="random")[:, :, k], by_hand, rtol=1e-10)
         np.testing.assert_allclose(result.lldlc.sel(kind="top")[:, :2, k], s[0], rtol=1e-9)
     assert float(result.lldlc.sel(kind="null").max()) < 1e-10
     np.testing.assert_allclose(result.top_singular_value, s[0], rtol=1e-9)
     np.testing.assert_allclose(result.predicted_ratio, s[0] * N**0.5 / np.linalg.norm(weight), rtol=1e-9)
-    np.testing.assert_allclose(result.measured_ratio, s[0] / np.sqrt((by_hand**2).mean()), rtol=1e-9)
-    np.testing.assert_allclose(result.limit_ratio, s[0] / np.sqrt((by_hand**2).mean()), rtol=1e-9)
+    ratio = s[0] / np.sqrt((by_hand**2).mean(1))
+    np.testing.assert_allclose(result.measured_ratio, np.tile(ratio, (3, 1)).T, rtol=1e-9)
+    np.testing.assert_allclose(result.limit_ratio, ratio, rtol=1e-9)
 
 
 def test_kinds_with_fewer_directions_end_in_nan(affine, pixels):
@@ -121,7 +122,7 @@ def test_constants_tend_to_the_jacobian_and_never_pass_its_norm_there(bent, pixe
 def test_the_mean_square_over_random_directions_is_the_frobenius_norm_over_n(bent, pixels):
     count = 20000
     J = jacobian_rows(bent, pixels[0])
-    squares = (random_directions(count, pixels[0], 5).flatten(1) @ J.T).square().sum(1)
+    squares = (random_directions(pixels[:1], count, 5)[0].flatten(1) @ J.T).square().sum(1)
     expected = float(J.square().sum()) / N
     relative = slope_square_sd(spectrum(J), N)
     # five standard errors: fails once in two million seeds, and the seed is fixed
@@ -160,8 +161,10 @@ def test_slopes_of_embedded_networks_are_those_of_the_jacobian(name):
     model = vg.load(name)
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     slopes = vg.lldlc(model, images, kinds=("random",), radii=(0.1,), directions=3).slope[:, 0]
-    v = random_directions(3, images[0], 0).flatten(1).double()
-    expected = torch.stack([(v @ jacobian_rows(model, x).double().T).norm(dim=1) for x in images])
+    ways = random_directions(images, 3, 0).flatten(2).double()
+    expected = torch.stack(
+        [(v @ jacobian_rows(model, x).double().T).norm(dim=1) for v, x in zip(ways, images, strict=True)]
+    )
     np.testing.assert_allclose(slopes, expected, rtol=1e-4)
 
 

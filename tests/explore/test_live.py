@@ -9,13 +9,17 @@ import weakref
 
 import ipywidgets
 import pytest
+import torch
 
+import vitgeom_nb as vg
+from vitgeom_nb.equivalence.embedding_line import homotopy_at
+from vitgeom_nb.equivalence.fibre_walk import fibre_at
 from vitgeom_nb.errors import ModelError
 from vitgeom_nb.explore import Control, Display, Explorer, Panel, View
 from vitgeom_nb.explore.drawing import picture
 from vitgeom_nb.explore.live import Live
 
-from .makers import MAKERS, images
+from .makers import MAKERS, images, smooth
 from .test_explorers import BETWEEN
 
 PICTURE = picture(images(1)[0])
@@ -183,3 +187,33 @@ def test_a_kernel_gets_both_and_a_page_only_html(monkeypatch: pytest.MonkeyPatch
     assert {"text/html", "application/vnd.jupyter.widget-view+json"} <= set(explorer._repr_mimebundle_())
     monkeypatch.setenv("VITGEOM_WIDGETS", "0")
     assert set(explorer._repr_mimebundle_()) == {"text/plain", "text/html"}
+
+
+def test_a_kernel_computes_in_usual_modes_whatever_is_around_it() -> None:
+    seen: list[tuple[bool, str]] = []
+    matmul = torch.backends.cuda.matmul
+
+    def modes(setting: dict, before: object) -> View:
+        seen.append((torch.is_grad_enabled(), matmul.fp32_precision))
+        return computed(setting, before)
+
+    live, before = Live(counting(modes)), matmul.fp32_precision
+    try:
+        matmul.fp32_precision = "tf32"
+        live.sliders["k"].widget.value = 4
+        live.wait(30)
+    finally:
+        matmul.fp32_precision = before
+    assert seen == [(True, "ieee")]
+    live.close()
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, lambda: torch.autocast("cpu", torch.bfloat16)])
+def test_points_between_recorded_ones_are_computed_in_usual_modes(mode) -> None:
+    model, (a, b) = smooth(), images(2).split(1)
+    way, walk = vg.homotopy(model, a, b, steps=2, max_evaluations=60), vg.fibre_walk(model, a, b, steps=2)
+    expected = homotopy_at(model, way, 0.3).path.values, fibre_at(model, walk, 0.5).path.values
+    with mode():
+        inside = homotopy_at(model, way, 0.3), fibre_at(model, walk, 0.5)
+    assert [one.attrs["float32_products"] for one in inside] == ["ieee"] * 2
+    assert all((one.path.values == there).all() for one, there in zip(inside, expected, strict=True))

@@ -168,11 +168,11 @@ def test_batches_change_nothing_and_memory_is_halved(monkeypatch: pytest.MonkeyP
     model, x = vg.load("vit", dtype=torch.float64), images(3, 64)
     whole, sizes, real = vg.leading_singular_values(model, x, k=3), [], leading.Products
 
-    def small(model: vg.VisionModel, x: torch.Tensor) -> Products:
+    def small(model: vg.VisionModel, x: torch.Tensor, *numbers: torch.Tensor) -> Products:
         sizes.append(len(x))
         if len(x) > 1:
             raise torch.OutOfMemoryError("out of memory")
-        return real(model, x)
+        return real(model, x, *numbers)
 
     monkeypatch.setattr(leading, "Products", small)
     alone = vg.leading_singular_values(model, x, k=3)
@@ -191,11 +191,11 @@ def test_float32_products_and_a_caller_without_gradients() -> None:
 def test_an_interrupt_leaves_the_finished_images(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x, calls, real = linear(matrix(torch.linspace(4, 1, 12))), images(3, 8), [], leading.Products
 
-    def stopped(model: vg.VisionModel, x: torch.Tensor) -> Products:
+    def stopped(model: vg.VisionModel, x: torch.Tensor, *numbers: torch.Tensor) -> Products:
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(model, x)
+        return real(model, x, *numbers)
 
     monkeypatch.setattr(leading, "Products", stopped)
     model.batch_size = 1

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import traceback
+import warnings
 
 import pytest
 import torch
 
 import vitgeom_nb as vg
 from tests.tiny_networks import N, linear, pixels, random_network, wrapped
-from vitgeom_nb.errors import ArgumentError, LabelError, ModelError
+from vitgeom_nb.errors import ArgumentError, ImageError, LabelError, ModelError
+from vitgeom_nb.networks.wrapping import call
 
 
 class Answer(torch.nn.Module):
@@ -45,10 +47,38 @@ def test_normalisation_classes_and_what_cannot_be_copied() -> None:
     with pytest.raises(ArgumentError, match="std holds a value that is not positive"):
         vg.wrap(net, **right | {"std": [1.0, 0.0, 1.0]})
     with pytest.raises(ModelError, match="3 logits and 2 classes"):
-        vg.wrap(net, **right, logits=lambda m, x: m(x), classes=["a", "b"])
+        vg.wrap(net, **right, embed=call, logits=call, classes=["a", "b"])
     net.lock = threading.Lock()
     with pytest.raises(ModelError, match="cannot be copied: cannot pickle"):
         vg.wrap(net, **right)
+
+
+@pytest.mark.parametrize(
+    ("width", "options", "warned"),
+    [
+        (3, {"classes": ["a", "b", "c"]}, True),
+        (3, {"logits": call}, True),
+        (1000, {}, True),
+        (3, {"num_classes": 3}, True),
+        (3, {}, False),  # may be anything
+        (3, {"num_classes": 5}, False),
+        (3, {"classes": ["a", "b", "c"], "embed": call}, False),  # said so
+        (3, {"classes": ["a", "b"], "logits": lambda m, x: m(x)[:, :2]}, False),
+        (3, {"classes": ["a", "b", "c"], "end": torch.nn.Tanh()}, False),
+    ],
+)
+def test_wrap_warns_where_the_embedding_is_probably_the_logits(width: int, options: dict, warned: bool) -> None:
+    options = dict(options)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(N, 4), torch.nn.Tanh(), torch.nn.Linear(4, width))
+    if end := options.pop("end", None):
+        net.append(end)
+    if count := options.pop("num_classes", None):
+        net.num_classes = count
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, **options)
+    assert [str(one.message) for one in seen if "probably its logits" not in str(one.message)] == []
+    assert [one.filename for one in seen] == [__file__] * warned
 
 
 def test_nan_names_its_image_and_is_no_label() -> None:
@@ -72,6 +102,53 @@ def test_what_the_readers_module_raises_keeps_its_type_and_says_where() -> None:
     with pytest.raises(KeyError) as caught:
         vg.singular_spectrum(model, torch.ones(1, 3, 2, 2))
     assert "in the embedding of tiny, of pixels" in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, ZeroDivisionError, KeyError, RuntimeError])
+@pytest.mark.parametrize("least", [1, 3])  # images in a pass: wrap() asks for one first, and then for three
+def test_what_the_readers_module_raises_in_wrap_keeps_its_type(error: type[Exception], least: int) -> None:
+    def change(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        if len(x) >= least:
+            raise error("of the reader")
+        return y
+
+    if (error, least) == (torch.OutOfMemoryError, 3):  # later batches are halved, too
+        assert len(wrapped(Answer(change), torch.float32).embeddings(pixels(3))) == 3
+        return
+    with pytest.raises(error, match="of the reader") as caught:
+        wrapped(Answer(change), torch.float32)
+    assert "in the embedding of tiny, of pixels" in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "words"),
+    [
+        (lambda m: m.class_name("a"), LabelError, "whole numbers, not str"),
+        (lambda m: m.class_name([999]), LabelError, "go from 999 to 999, and the classes of tiny from 0 to 2"),
+        (lambda m: m.class_name([-2]), LabelError, "go from -2"),
+        (lambda m: m.class_name(0.5), LabelError, "whole numbers, not torch.float32"),
+        (lambda m: m.in_dtype("float64"), ArgumentError, r"in_dtype\(\) takes a torch.dtype .* not 'float64'"),
+        (lambda m: m.preprocess("x"), ImageError, "takes a PIL picture, not str"),
+        (lambda m: m.embed("x"), ImageError, r"take a tensor \(B, 3, H, W\), not str; embeddings"),
+        (lambda m: m.embed(torch.zeros(3, 2, 2)), ImageError, r"not \(3, 2, 2\)"),
+        (lambda m: m.logits(pixels(1).numpy()), ImageError, "not ndarray"),
+        (lambda m: m.at(3), ArgumentError, r"at\(\) takes a string as layer, not 3"),
+        (lambda m: m.embeddings("x"), ImageError, "not str"),
+    ],
+)
+def test_methods_of_a_model_have_a_door_too(ask, error, words) -> None:
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(N, 3))
+    model = wrapped(net, torch.float32, classes=["cat", "dog", "fish"], embed=lambda m, x: m[0](x))
+    with pytest.raises(error, match=words) as caught:
+        ask(model)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_label_that_is_not_known_yet_has_no_name() -> None:
+    model = wrapped(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(N, 3)), torch.float32)
+    assert model.class_name([[-1, 2]]).tolist() == [["none", "2"]]
+    model.classes = ["cat", "dog", "fish"]
+    assert model.class_name([-1, 2]).tolist() == ["none", "fish"]
 
 
 def test_a_network_without_derivative_says_so() -> None:

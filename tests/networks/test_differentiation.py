@@ -68,6 +68,26 @@ def test_curvature_refuses_an_operation_whose_second_derivative_is_wrong():
         vg.curvature(model, pixels(1), directions=2)
 
 
+def broken_at(*places):
+    """Squares of the distance to an image, and absolute values whose kinks lie as far from it as `places` say."""
+    here = pixels(1).flatten(1)
+
+    def embed(m, x):
+        moved = (x.flatten(1) - here).to(x.dtype)
+        return torch.cat([moved.square(), *((moved - place).abs() for place in places)], dim=1)
+
+    return wrapped(torch.nn.Identity(), embed=embed, logits=None)
+
+
+def test_curvature_checks_itself_closer_than_any_kink():
+    # a random network of the papers' size has kinks within 1e-7 of an image, across which a difference is no derivative
+    said = vg.curvature(broken_at(3e-6, 3e-8), pixels(1), directions=2).attrs["checked"]
+    assert said.startswith("second derivatives agree with a finite difference to ")
+    assert float(said.split()[-1]) < 1e-4
+    said = vg.curvature(broken_at(0.0), pixels(1), directions=2).attrs["checked"]
+    assert said == "second derivatives are not checked: tiny has kinks wherever a difference was taken"
+
+
 def test_curvature_says_where_it_could_not_check_itself():
     weight = torch.randn(4, 12)
     model = wrapped(

@@ -13,6 +13,7 @@ from torch import nn
 import vitgeom_nb as vg
 from vitgeom_nb.errors import ModelError
 from vitgeom_nb.networks.differentiation import all_derivatives
+from vitgeom_nb.networks.wrapping import call
 
 
 def wrapped(module: nn.Module, size=4, **options) -> vg.VisionModel:
@@ -99,7 +100,7 @@ def test_the_last_block_of_a_transformer_and_its_norm_make_the_embedding():
 
 
 def test_it_is_the_same_model(stack):
-    model = wrapped(stack, logits=lambda m, x: m(x), classes=list("abcd"))
+    model = wrapped(stack, embed=call, logits=call, classes=list("abcd"))
     x, read = pictures(2), None
     for read in (model.at("3"), model.at("1").at("3"), model.watched(lambda: None).at("3")):
         assert torch.equal(read.embed(x), cut(stack, 4).embed(x))
@@ -165,7 +166,7 @@ def hooks(model: vg.VisionModel) -> int:
 def test_threads_read_one_network_at_different_layers_at_once():
     meeting = Counted()
     net = nn.Sequential(nn.Flatten(), meeting, nn.Linear(48, 5), nn.Linear(5, 4), nn.Linear(4, 3))
-    model, x = wrapped(net, logits=lambda m, x: m(x)), pictures(2)
+    model, x = wrapped(net, embed=call, logits=call), pictures(2)
     reads = [model.at("2").embed, model.at("3").embed, model.embed, model.logits]
     expected = [read(x) for read in reads]
     meeting.__dict__["barrier"] = threading.Barrier(len(reads))  # no pass goes on before all have begun

@@ -118,7 +118,6 @@ def test_normalisation_of_a_wrapped_module():
     ("module", "message"),
     [
         (torch.nn.Identity(), r"\(B, D\)"),
-        (torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(7, 2)), "cannot embed"),
         (torch.nn.Flatten(0), r"\(B, D\)"),
     ],
 )

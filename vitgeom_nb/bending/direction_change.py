@@ -97,7 +97,7 @@ def direction_change(
     size = model.batch_size
 
     def angles(image: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-        moves = embeddings_along(model, *lines.start(image, direction), distances, size).diff(dim=1)
+        moves = embeddings_along(model, *lines.start(image, direction), distances, size, image).diff(dim=1)
         length = moves.norm(dim=-1).median(dim=1, keepdim=True).values
         return torch.cat([turning_angle(moves[:, 1:], moves[:, :-1]), length], dim=1)
 

@@ -168,7 +168,7 @@ def additivity(
         # one line at a time: nothing need be known about where a component keeps its batch
         for i, j in tqdm(list(zip(images_, directions_, strict=True)), desc="additivity", leave=False):
             start, along = lines.start(i[None], j[None])
-            calls, values = _responses(exact, start, start + step * along)
+            calls, values = _responses(exact, start, start + step * along, int(i))
             if not calls:
                 raise ModelError(f"{model.name} has no components to measure: its embedding calls no torch module.")
             rows.append(values)
@@ -177,9 +177,12 @@ def additivity(
 
 @torch.no_grad()
 def _responses(
-    model: VisionModel, start: torch.Tensor, moved: torch.Tensor
+    model: VisionModel, start: torch.Tensor, moved: torch.Tensor, number: int = 0
 ) -> tuple[list[tuple[str, str]], torch.Tensor]:
-    """(Name, kind) of every component called, in order, and its residual and bend `(layers,2)` from `start`."""
+    """(Name, kind) of every component called, in order, and its residual and bend `(layers,2)` from `start`.
+
+    `number` is that of the image.
+    """
     inputs: list[torch.Tensor] = []
     calls: list[tuple[str, str]] = []
     values: list[torch.Tensor] = []
@@ -194,7 +197,7 @@ def _responses(
 
     for image, visit in ((start, remember), (moved, measure)):
         with _before_each(model.module, visit):
-            model.embed(image)
+            model.finite(model.embed(image), "embedding", first=number)
     return calls, torch.stack(values) if values else torch.empty(0, 2)
 
 

@@ -111,7 +111,7 @@ def step_law(
     distances = torch.cat([-h.flip(0), h.new_zeros(1), h])
 
     def rows(image: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-        z = embeddings_along(exact, *lines.start(image, direction), distances, size)
+        z = embeddings_along(exact, *lines.start(image, direction), distances, size, image)
         middle = z[:, len(h) : len(h) + 1]
         back, ahead = middle - z[:, : len(h)].flip(1), z[:, len(h) + 1 :] - middle
         return torch.stack([turning_angle(ahead, back), ahead.norm(dim=-1)], dim=-1)
@@ -124,29 +124,14 @@ def step_law(
         angle, moved = (t.cpu().numpy() for t in found.unflatten(0, lines.shape).unbind(-1))
         moved[moved == 0] = np.nan  # an embedding that stands still turns by no angle, and has no floor of one
         floor = _over_lines(np.nanmedian, math.sqrt(6) * error[:, None, None] / moved)
-        typical = _typical(angle)
-        fitted = _fits(typical, floor)
-
-        def exponent(which: int) -> Interval:
-            def of_some(some: np.ndarray) -> float:
-                # a resample may hold no kink at the shortest steps: what it has there is rounding, not an angle
-                values = _typical(some)[which]
-                return _slope(values, sizes, fitted[which] & _fits(values, floor))
-
-            return over_images(angle[~np.isnan(angle).all((1, 2))], of_some, resamples, seed)
-
-        exponents = Interval(*np.transpose([exponent(which) for which in range(len(STATISTICS))]))
-        by = ("statistic", "step_size")
+        law = law_of(angle, sizes, floor, resamples, seed)
         return measurement(
             {
                 "angle": Variable(("image", "direction", "step_size"), angle, "rad", "direction change"),
-                "typical": Variable(by, typical, "rad", "typical direction change"),
                 "noise_floor": Variable(
                     ("step_size",), floor, "rad", "direction change of a straight line by rounding"
                 ),
-                "fitted": Variable(by, fitted, "1", "whether the step takes part in the fit"),
-                "reason": Variable(("statistic",), _reasons(typical, floor), "1", "why there is no exponent"),
-                **exponents.variables("exponent", "1", "exponent of the step law", ("statistic",)),
+                **law,
             },
             coords={
                 "statistic": list(STATISTICS),
@@ -165,6 +150,32 @@ def step_law(
     with keeping(result, done, len(found), "lines"):
         in_batches(rows, *each, size=max(1, size // len(distances)), progress="step law", out=found)
     return result()
+
+
+def law_of(angle: np.ndarray, sizes: np.ndarray, floor: np.ndarray, resamples: int, seed: int) -> dict[str, Variable]:
+    """What `step_law` says of angles `(image, direction, step)` at steps of these sizes, beside themselves.
+
+    `floor` `(step,)` is the angle that rounding alone would show.
+    """
+    typical = _typical(angle)
+    fitted = _fits(typical, floor)
+
+    def exponent(which: int) -> Interval:
+        def of_some(some: np.ndarray) -> float:
+            # a resample may hold no kink at the shortest steps: what it has there is rounding, not an angle
+            values = _typical(some)[which]
+            return _slope(values, sizes, fitted[which] & _fits(values, floor))
+
+        return over_images(angle[~np.isnan(angle).all((1, 2))], of_some, resamples, seed)
+
+    exponents = Interval(*np.transpose([exponent(which) for which in range(len(STATISTICS))]))
+    by = ("statistic", "step_size")
+    return {
+        "typical": Variable(by, typical, "rad", "typical direction change"),
+        "fitted": Variable(by, fitted, "1", "whether the step takes part in the fit"),
+        "reason": Variable(("statistic",), _reasons(typical, floor), "1", "why there is no exponent"),
+        **exponents.variables("exponent", "1", "exponent of the step law", ("statistic",)),
+    }
 
 
 def _typical(angle: np.ndarray) -> np.ndarray:

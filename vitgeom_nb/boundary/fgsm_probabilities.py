@@ -57,10 +57,10 @@ def fgsm_path(
     Returns
     -------
     xarray.Dataset
-        Over `path` (`"direct"`, `"jumped"`): `probability(image, path, step, class)`, `start(image, path, channel, y,
-        x)` and `direction`, from which the picture at each `epsilon(step)` is `start + epsilon direction`, not
-        clamped; `crossing(image, path)` in pixel values, NaN unless `outcome(image, path)` is `"crossed"`;
-        `label(image)` and `name(class)`.
+        `pixels(image, channel, y, x)`. Over `path` (`"direct"`, `"jumped"`): `probability(image, path, step, class)`,
+        `start(image, path, channel, y, x)` and `direction`, from which the picture at each `epsilon(step)` is `start +
+        epsilon direction`, not clamped; `crossing(image, path)` in pixel values, NaN unless `outcome(image, path)` is
+        `"crossed"`; `label(image)` and `name(class)`.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def fgsm_path(
     >>> import torch, vitgeom_nb as vg
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
     >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
     >>> path = vg.fgsm_path(model, torch.full((1, 3, 2, 2), 0.05), torch.tensor([0]), lengths=(0, 0.05, 0.1))
     >>> [round(float(p), 2) for p in path.probability[0, 0, :, 0]]  # the logits meet where epsilon is 0.05
     [0.77, 0.5, 0.23]
@@ -118,7 +118,8 @@ def fgsm_path(
             for path, way in enumerate(ways):
                 start, direction = (part[first : first + some, None] for part in way[:2])
                 points = start + at.to(start).view(1, -1, 1, 1, 1) * direction
-                logits = model.logits_in_batches(points.flatten(0, 1)).cpu().double()
+                image = torch.arange(first, first + len(points)).repeat_interleave(len(at))
+                logits = model.logits_in_batches(points.flatten(0, 1), "the way of image", image).cpu().double()
                 said[first : first + some, path] = logits.softmax(1).unflatten(0, points.shape[:2])
     return result()
 
@@ -144,6 +145,7 @@ def _told(
     return measurement(
         {
             "probability": Variable((*over, "step", "class"), said, "1", "softmax probability"),
+            "pixels": Variable(("image", *picture), ways[0].start, "pixel", "the image, pixels in [0, 1]"),
             "start": Variable((*over, *picture), starts, "pixel", "where the path starts, pixel values"),
             "direction": Variable((*over, *picture), directions, "1", "sign of the gradient"),
             "crossing": Variable(over, crossing, "pixel", "travel distance"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..core.arguments import checked
 from ..core.batching import in_batches
 from ..core.image_similarity import psnr
 from ..core.measurement import Stopwatch, Variable, measurement
-from ..core.random_directions import generator, rms
+from ..core.random_directions import direction_of, image_keys, rms
 from ..errors import ArgumentError, keeping
 from ..networks.vision_model import VisionModel
 from ..statistics.bootstrap import median_interval, rank_correlation
@@ -23,27 +23,16 @@ from .label_search import ALREADY_WRONG, CROSSED, Search, Travel, beyond, moved,
 from .travel import Way
 
 PATHS = ("direct", "jumped")
+JUMP = -1  # number of the direction of a jump; those of lines count from 0
 
 
 def jump_noise(pixels: torch.Tensor, seed: int) -> torch.Tensor:
-    """One random direction an image, `(B,3,H,W)`, each of root-mean-square 1 per pixel.
+    """One random direction an image, `(B,3,H,W)`, each of root-mean-square 1 per pixel, and none of its lines'.
 
-    It depends on the seed and the image (in 8 bits) alone, not on the place in the batch.
+    It depends on the seed and the image alone, not on the place in the batch.
     """
-    bytes_of = (pixels.detach().cpu() * 255).round().to(torch.uint8)
-    drawn = torch.stack(
-        [
-            torch.randn(image.shape, generator=generator(_own_seed(image, seed)), dtype=torch.float64)
-            for image in bytes_of
-        ]
-    )
-    return (drawn / rms(drawn).view(-1, 1, 1, 1)).to(pixels.device, pixels.dtype)
-
-
-def _own_seed(image: torch.Tensor, seed: int) -> int:
-    """32 bits, as many as torch's generator on the host reads."""
-    pixels = image.float() if image.dtype == torch.bfloat16 else image  # which NumPy has not
-    return int.from_bytes(hashlib.sha256(str(seed).encode() + pixels.numpy().tobytes()).digest()[:4], "big")
+    drawn = [direction_of(key, JUMP, pixels[0], seed) for key in image_keys(pixels)]
+    return torch.stack(drawn) * math.sqrt(pixels[0].numel())
 
 
 def both_ways(pixels: torch.Tensor, search: Search, jump: float, seed: int) -> list[Way]:
@@ -71,17 +60,15 @@ def ended(ways: Sequence[Way]) -> int:
     return max(way.travel.done() for way in ways)
 
 
-def early_bend(
-    model: VisionModel, start: torch.Tensor, direction: torch.Tensor, steps: int, step: float, batch: int
-) -> torch.Tensor:
-    """Mean direction change in rad `(B,)` over the first `steps` steps of the way."""
+def early_bend(model: VisionModel, way: Way, images: torch.Tensor, steps: int, step: float, batch: int) -> torch.Tensor:
+    """Mean direction change in rad `(K,)` over the first `steps` steps of the ways of some `images` `(K,)`."""
     distances = torch.arange(steps + 1, dtype=torch.float64) * step
 
-    def bend(start: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-        moves = embeddings_along(model, start, direction, distances, batch).diff(dim=1)
+    def bend(image: torch.Tensor) -> torch.Tensor:
+        moves = embeddings_along(model, way.start[image], way.direction[image], distances, batch, image).diff(dim=1)
         return turning_angle(moves[:, 1:], moves[:, :-1]).mean(1)
 
-    return in_batches(bend, start, direction, size=max(1, batch // (steps + 1))).cpu()
+    return in_batches(bend, images.to(way.start.device), size=max(1, batch // (steps + 1))).cpu()
 
 
 @checked
@@ -164,7 +151,7 @@ def random_jump(
     >>> import torch, vitgeom_nb as vg
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
     >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
     >>> ways = vg.random_jump(model, torch.full((1, 3, 2, 2), 0.05), torch.tensor([0]))
     >>> round(float(ways.psnr_jump[0]), 2)
     26.02
@@ -246,8 +233,8 @@ def random_jump(
 
     with keeping(result, lambda: ended(ways), len(pixels), "images"):
         go_both(ways, model, labels, search)
-        for (start, direction, travel), bend in zip(ways, bends, strict=True):
-            right = (travel.outcome.cpu() != ALREADY_WRONG).nonzero()[:, 0]
+        for way, bend in zip(ways, bends, strict=True):
+            right = (way.travel.outcome.cpu() != ALREADY_WRONG).nonzero()[:, 0]
             if len(right):
-                bend[right] = early_bend(model, start[right], direction[right], early_steps, early_step, search.batch)
+                bend[right] = early_bend(model, way, right, early_steps, early_step, search.batch)
     return result()

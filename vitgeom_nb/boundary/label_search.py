@@ -11,10 +11,12 @@ import torch
 from ..core.batching import each_batch
 from ..core.progress import tqdm
 from ..errors import ArgumentError
+from ..networks.answers import is_finite
 from ..networks.vision_model import VisionModel
 
 OUTCOMES = ("crossed", "already wrong", "never wrong")
 CROSSED, ALREADY_WRONG, NEVER_WRONG, NOT_FINISHED = range(4)
+NO_LABEL = -1  # of logits that are NaN; wrong as any other that is not the label
 
 
 class Search(NamedTuple):
@@ -98,9 +100,14 @@ def travel(
     Images march along the grid in step until their label changes; where those still marching do not fill a batch, each
     looks several steps ahead, no more than a quarter of the way behind it, so that few of them lie beyond its crossing.
     Then all images bisect their own brackets. The upper end of the last bracket is kept: there the label is known to
-    be wrong. Everything stays on the model's device; it is waited for once a round of the march and never in the
-    bisection. Logits of another batch may differ by rounding, so a label can too, where two classes meet. What is found
-    is in `out` as soon as it is, so that whatever ends the search leaves it there.
+    be wrong. Everything stays on the model's device; it is waited for once a round of the march, and at the end.
+    Logits of another batch may differ by rounding, so a label can too, where two classes meet. What is found is in
+    `out` as soon as it is, so that whatever ends the search leaves it there.
+
+    Raises
+    ------
+    ModelError
+        If the way of an image comes to logits that are NaN before it comes to another label.
     """
     out = Travel.from_points(start.point) if out is None else out
     device = start.point.device
@@ -108,7 +115,8 @@ def travel(
 
     def label_at(which: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
         def label(at: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
-            return model.logits(moved(start.point[at], start.direction[at], size, search.clamp)).argmax(1)
+            logits = model.logits(moved(start.point[at], start.direction[at], size, search.clamp))
+            return torch.where(is_finite(logits), logits.argmax(1), NO_LABEL)
 
         nonlocal batch
         parts = list(each_batch(label, which, epsilon, size=batch))
@@ -148,7 +156,13 @@ def travel(
         low, high, label = (torch.where(wrong, *pair) for pair in ((low, middle), (middle, high), (found, label)))
         epsilon[wide], reached[wide], width[wide] = high, label, high - low
         evaluations[wide] += 1
-    return out.on_host()
+    broken = (outcome == CROSSED) & (reached == NO_LABEL)
+    outcome.masked_fill_(broken, NOT_FINISHED)
+    epsilon.masked_fill_(broken, torch.nan)
+    width.masked_fill_(broken, torch.nan)
+    found = out.on_host()
+    model.refuse(found.outcome == NOT_FINISHED, "logits", of="the way of image")
+    return found
 
 
 def beyond(epsilon: Any, outcome: Any, already: float = np.nan) -> np.ndarray:

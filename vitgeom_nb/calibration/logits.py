@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..core.images import Images, check_labels
+from ..core.images import Images
+from ..core.labels import check_labels
+from ..core.provenance import Origin
 from ..errors import ArgumentError
 from ..networks.vision_model import VisionModel
 from .predictions import Predictions, predict
@@ -17,7 +19,7 @@ class LabelledLogits(NamedTuple):
 
     logits: torch.Tensor
     labels: torch.Tensor
-    model: VisionModel | None
+    model: VisionModel | Origin | None
     skipped: int
 
 
@@ -40,7 +42,7 @@ def labelled_logits(
         raise ArgumentError("Pass either a model with images, or what predict() returns, or logits=... with labels=...")
     if images is not None and not isinstance(model, VisionModel):
         raise ArgumentError("Images go with a model; predictions and logits have their images behind them.")
-    skipped = 0
+    skipped, own = 0, None
     if isinstance(model, VisionModel):
         if images is None:
             raise ArgumentError(f"Pass the images that {model.name} shall look at, too.")
@@ -49,10 +51,9 @@ def labelled_logits(
             images = Images(pixels, [""] * len(pixels), "", "", labels, skipped=getattr(images, "skipped", ()))
         return labelled_logits(predict(model, images), None, None, None)._replace(model=model)
     elif isinstance(model, Predictions):
-        logits, skipped = model.logits, model.skipped
+        logits, skipped, own = model.logits, model.skipped, model.model
         labels = model.labels if labels is None else labels
     logits = check_logits(logits)
-    own = model if isinstance(model, VisionModel) else None
     return LabelledLogits(logits, check_labels(labels, *logits.shape), own, skipped)
 
 

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..core.arguments import checked
-from ..core.images import check_class_names, check_labels
+from ..core.labels import check_class_names, check_labels
 from ..core.progress import tqdm
+from ..core.provenance import Origin, known
 from ..core.whole_files import reading
 from ..data.labelled import labelled
 from ..data.registry import has_labelled
 from ..data.samples import samples
 from ..errors import DataError, LabelError, ModelError, keeping
-from ..networks.embedded import FAMILIES, REPAIR, zoo_file
+from ..networks.embedded import FAMILIES, MEAN, REPAIR, STD, card, zoo_file
 from ..networks.loading import load
 from ..networks.vision_model import VisionModel
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Logits `(N,C)` of a network, the labels `(N,)`, where they come from, and how many damaged images lack."""
+    """Logits `(N,C)` of a network, the labels `(N,)`, where they come from, and how many damaged images lack.
+
+    `model` is what is known of the network, and `images` of what it saw; measurements of these predictions record both.
+    """
 
     logits: torch.Tensor
     labels: torch.Tensor
     source: str
     skipped: int = 0
+    model: Origin = field(default_factory=Origin)
+    images: Mapping[str, Any] = field(default_factory=dict)
 
 
 @checked
@@ -47,8 +54,15 @@ def recorded_predictions(name: str) -> Predictions:
     path = zoo_file(f"{name}.predictions.npz")
     with reading(path, DataError, REPAIR), path.open("rb") as file, np.load(file) as stored:
         logits, labels = stored["logits"].astype(np.float32), stored["labels"].astype(np.int64)
+    info = card(name)
+    kept = {"mean": list(MEAN), "std": list(STD), "size": [info["input_size"]] * 2}
+    origin = {"repository": "vitgeom_nb/networks/embedded", "revision": info["date"], "file": path.name}
     return Predictions(
-        torch.from_numpy(logits), torch.from_numpy(labels), f"predictions recorded with the embedded model {name}"
+        torch.from_numpy(logits),
+        torch.from_numpy(labels),
+        f"predictions recorded with the embedded model {name}",
+        model=Origin(name, "embedding", "all", info["sha256"], kept, origin, dtype="float32", float32_products="ieee"),
+        images={"source": f"the {len(labels)} validation images of Tiny-ImageNet"},
     )
 
 
@@ -80,14 +94,15 @@ def predict(model: VisionModel, images: Any) -> Predictions:
     batches = images.batches(size) if hasattr(images, "batches") else some_at_a_time
 
     def result() -> Predictions:
-        return Predictions(torch.cat(parts), torch.cat(labels), images.source, skipped)
+        logits, truth = torch.cat(parts), torch.cat(labels)
+        return Predictions(logits, truth, images.source, skipped, Origin.of(model), known(images))
 
     with (
         keeping(result, lambda: sum(map(len, labels)), len(images), "images"),
         tqdm(total=len(images), desc=f"{model.name} looks", unit=" images", leave=False) as bar,
     ):
         for some in batches:
-            logits = model.logits_in_batches(model.pixels(some)).cpu()
+            logits = model.logits_in_batches(model.pixels(some), first=sum(map(len, labels))).cpu()
             label = check_labels(some.labels, *logits.shape)
             parts.append(logits)
             labels.append(label)

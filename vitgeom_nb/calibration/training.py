@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import xarray as xr
 
 from ..core.arguments import checked
 from ..core.measurement import Variable, measurement
+from ..core.provenance import Origin
 from ..core.whole_files import reading
 from ..errors import ModelError
 from ..networks.embedded import FAMILIES, REPAIR, card, zoo_file
@@ -78,7 +78,7 @@ def training_history(name: str) -> xr.Dataset:
     result = measurement(
         variables,
         coords={"epoch": Variable(("epoch",), column("epoch"), "1", "epochs of training")},
-        model=SimpleNamespace(name=name, digest=info["sha256"], device=info["hardware"], dtype="float32"),
+        model=Origin(name, digest=info["sha256"], device=str(info["hardware"]), dtype="float32"),
         seed=settings.get("seed"),
     )
     result.attrs["parameters"] = json.dumps(settings, sort_keys=True)

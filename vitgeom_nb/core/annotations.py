@@ -23,7 +23,8 @@ MAGNITUDE = 1e30
 _RANGES = {"seed": (0, 2**62), "n": (0, 2**62), "frames": (1, MOST), "columns": (1, 100), "every": (1, MOST)}
 _PATHS = (Path, os.PathLike, os.PathLike[str])
 _CLASSES = {
-    "VisionModel": "a model (from vg.load(name) or vg.wrap(module, ...))",
+    "VisionModel": (_MODEL := "a model (from vg.load(name) or vg.wrap(module, ...))"),
+    "ImageModel": _MODEL,
     "Module": "a torch.nn.Module",
     "Dataset": "a measurement (the xarray.Dataset that a function of this package returned)",
     "Predictions": "predictions (from vg.predict(model, images))",
@@ -74,9 +75,11 @@ def kind_of(hint: Any, name: str) -> Kind | None:
             return Kind(f"a mapping from names to {many}", functools.partial(_mapping, kind))
         count = len(inner) if origin is tuple and Ellipsis not in inner else None
         return Kind(f"{count or 'a sequence of'} {many}", functools.partial(_sequence, kind, count))
-    if not isinstance(hint, type) or hint in (Any, object) or getattr(hint, "_is_protocol", False):
+    if not isinstance(hint, type) or hint in (Any, object):
         return None
-    error = ModelError if hint.__name__ in ("VisionModel", "Module") else ArgumentError
+    if getattr(hint, "_is_protocol", False) and hint.__name__ not in _CLASSES:
+        return None
+    error = ModelError if hint.__name__ in ("VisionModel", "ImageModel", "Module") else ArgumentError
     return Kind(_CLASSES.get(hint.__name__, f"a {hint.__name__}"), functools.partial(_instance, hint), error)
 
 

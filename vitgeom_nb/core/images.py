@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from PIL import Image
 
-from ..errors import ArgumentError, ImageError, LabelError
+from ..errors import ArgumentError, ImageError
+from .labels import one_each
 from .pictures import to_rgb
 
 Size = int | tuple[int, int]
@@ -24,12 +26,32 @@ LARGEST = 2**13
 """The most pixels that a side may have: a batch of larger images fills no memory by a slip of the keys."""
 
 
+@runtime_checkable
+class ImageModel(Protocol):
+    """What a data set asks of a model that shall see its images: name, size, and its own way to prepare pictures."""
+
+    name: str
+    size: tuple[int, int]
+
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        """A picture of any size as `(3,H,W)` in [0,1]."""
+
+
 @dataclass(frozen=True)
 class Images:
     """A batch of images: `pixels` `(B,3,H,W)` float32 in [0,1], and what is known about them.
 
     `labels` is a `(B,)` integer tensor, or None where nobody labelled them; `class_names[labels[i]]` names one.
     `skipped` names the images that should be among them but cannot be decoded.
+
+    Raises
+    ------
+    ImageError
+        If `pixels` is no tensor `(B,3,H,W)`, or there is not one name an image.
+    LabelError
+        If labels are not whole numbers, one an image.
+    ArgumentError
+        If names, source or licence are no text.
     """
 
     pixels: torch.Tensor
@@ -41,16 +63,38 @@ class Images:
     skipped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "names", list(map(printable, self.names)))
-        if self.class_names is not None:
-            object.__setattr__(self, "class_names", list(map(printable, self.class_names)))
+        if not isinstance(self.pixels, torch.Tensor) or self.pixels.ndim != 4:
+            got = tuple(self.pixels.shape) if isinstance(self.pixels, torch.Tensor) else type(self.pixels).__name__
+            raise ImageError(f"The pixels of Images are a tensor (B, 3, H, W), not {got}.")
+        for field in ("source", "licence"):
+            if not isinstance(getattr(self, field), str):
+                raise ArgumentError(f"The {field} of Images is text, not {type(getattr(self, field)).__name__}.")
+        for field in ("names", "class_names"):
+            names = getattr(self, field)
+            if names is None and field == "class_names":
+                continue
+            if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+                raise ArgumentError(f"The {field} of Images are a list of texts.")
+            object.__setattr__(self, field, list(map(printable, names)))
+        if len(self.names) != len(self.pixels):
+            raise ImageError(f"There are {len(self.names)} names for {len(self.pixels)} images; pass one for each.")
+        if self.labels is not None:
+            object.__setattr__(self, "labels", one_each(self.labels, len(self.pixels)))
 
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def __getitem__(self, index: int | slice | list[int] | torch.Tensor) -> Images:
-        """Some of the images, still as a batch: an integer gives a batch of one."""
-        chosen = torch.arange(len(self))[[index] if isinstance(index, int) else index]
+    def __getitem__(self, index: int | slice | Sequence[int] | torch.Tensor) -> Images:
+        """Some of the images, still as a batch: an integer gives a batch of one.
+
+        Raises
+        ------
+        ArgumentError
+            If the index is neither a whole number nor a slice, nor a sequence of whole numbers or of truth values.
+        IndexError
+            If there is no such image.
+        """
+        chosen = positions(index, len(self))
         return replace(
             self,
             pixels=self.pixels[chosen],
@@ -60,6 +104,43 @@ class Images:
 
     def __repr__(self) -> str:
         return f"Images({len(self)} x {tuple(self.pixels.shape[1:])}, {self.source})"
+
+
+def positions(index: Any, count: int) -> torch.Tensor:
+    """Numbers `(K,)` of those of `count` images that an index means: a whole number means one.
+
+    Raises
+    ------
+    ArgumentError
+        If it is neither a whole number nor a slice, nor a sequence of whole numbers or of one truth value an image.
+    IndexError
+        If there is no such image.
+    """
+    every = list(range(count))
+    try:
+        if isinstance(index, slice):
+            return torch.tensor(every[index], dtype=torch.long)
+        whole = torch.as_tensor([operator.index(index)] if _is_whole(index) else index).cpu()
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        whole = torch.tensor(0.0)
+    if whole.ndim == 1 and not len(whole):
+        return whole.long()
+    if whole.ndim == 1 and whole.dtype == torch.bool and len(whole) == count:
+        return whole.nonzero()[:, 0]
+    if whole.ndim != 1 or whole.is_floating_point() or whole.is_complex() or whole.dtype == torch.bool:
+        raise ArgumentError(
+            f"Images are chosen by a whole number, a slice, or a list of whole numbers or of {count} truth values, "
+            f"not by {index!r}."
+            if isinstance(index, (str, float, type(None)))
+            else f"Images are chosen by a whole number, a slice, or a list of whole numbers or of {count} truth values."
+        )
+    if bool(((whole < -count) | (whole >= count)).any()):
+        raise IndexError(f"There are {count} images, from 0 to {count - 1}, and none at {whole.tolist()[:5]}.")
+    return whole.long() % count
+
+
+def _is_whole(value: Any) -> bool:
+    return hasattr(value, "__index__") and getattr(value, "ndim", 0) == 0 and not isinstance(value, bool)
 
 
 def printable(name: str) -> str:
@@ -183,54 +264,3 @@ def check_pixels(images: Any, size: tuple[int, int], name: str, prepare: Prepare
     if low < 0 or high > 1:
         raise ImageError(f"Pixels must lie in [0, 1]; these go from {low:.3g} to {high:.3g}.")
     return pixels.detach()
-
-
-def check_labels(labels: Any, count: int, classes: int) -> torch.Tensor:
-    """`labels` as a `(count,)` int64 tensor with values in `[0, classes)`.
-
-    Raises
-    ------
-    LabelError
-        If there are none, too few or too many, or one is not a class.
-    """
-    if labels is None:
-        raise LabelError("These images have no labels; pass labels=..., or the model's own: model.labels(images).")
-    try:
-        labels = torch.as_tensor(labels).detach().cpu()
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise LabelError(f"Labels must be whole numbers of shape (B,), not {type(labels).__name__}.") from None
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool or labels.ndim != 1:
-        raise LabelError(f"Labels must be whole numbers of shape (B,), not {labels.dtype} of {tuple(labels.shape)}.")
-    if len(labels) != count:
-        raise LabelError(f"There are {len(labels)} labels for {count} images; pass one for each.")
-    if count and (int(labels.min()) < 0 or int(labels.max()) >= classes):
-        raise LabelError(
-            f"Labels go from {int(labels.min())} to {int(labels.max())}, but the model has {classes} classes "
-            f"(0 to {classes - 1})."
-        )
-    return labels.long()
-
-
-def check_class_names(images: Any, classes: Sequence[str] | None, name: str) -> None:
-    """Stop labels that number the classes of another data set than those of the model `name`, as far as both are named.
-
-    Two lists are of the same classes if they are as long and half of the names or more agree up to synonyms.
-
-    Raises
-    ------
-    LabelError
-        If they are not.
-    """
-    theirs = getattr(images, "class_names", None)
-    if theirs is None or classes is None:
-        return
-    same = sum(_first(a) == _first(b) for a, b in zip(theirs, classes, strict=False))
-    if len(theirs) != len(classes) or 2 * same < len(classes):
-        raise LabelError(
-            f"The labels of these images number {len(theirs)} classes ({theirs[0]}, ...), and {name} knows "
-            f"{len(classes)} others ({classes[0]}, ...); pass labels=model.labels(images), or images of its classes."
-        )
-
-
-def _first(name: str) -> str:
-    return str(name).split(",")[0].strip().replace("_", " ").casefold()

@@ -17,6 +17,7 @@ from ..settings import package_version
 from . import netcdf
 from .arguments import checked
 from .memory import free_memory
+from .modes import float32_products
 from .provenance import made_by
 from .whole_files import write_whole
 
@@ -70,7 +71,8 @@ def measurement(
     coords
         Name -> `Variable`, or a plain sequence for a coordinate along the dimension of that name.
     model
-        A `VisionModel`; its name, layer and how that is read, weights digest, device and dtype are recorded.
+        A `VisionModel`, or the `Origin` of what it said; its name, layer and how that is read, weights digest, device
+        and dtype are recorded.
     seed, seconds
         The seed of everything random, and the time the measurement took.
     **parameters
@@ -82,7 +84,7 @@ def measurement(
         Attributes: `function`, which made it, and its `inputs` as JSON: digests, names and source of images, digests of
         directions given; `model`, `layer`, `read`, `weights` (their SHA-256), `preprocessing` as JSON (`mean`, `std`,
         `size`), `repository` and `revision` they come from, `package`, `parameters`, `seed`, `device`, `dtype`,
-        `seconds`.
+        `float32_products`, how products of float32 were computed (`"ieee"`: in float32 itself), `seconds`.
 
     Raises
     ------
@@ -115,6 +117,7 @@ def measurement(
         "revision": source.get("revision", "none"),
         "device": str(getattr(model, "device", "none")),
         "dtype": str(getattr(model, "dtype", "none")).removeprefix("torch."),
+        "float32_products": "none" if model is None else getattr(model, "float32_products", None) or float32_products(),
         "package": f"vitgeom-nb {package_version()}",
         "torch": str(torch.__version__),
         "parameters": json.dumps(parameters, sort_keys=True, default=str),

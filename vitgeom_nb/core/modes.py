@@ -46,12 +46,21 @@ class Shared:
                     self._held.close()
 
 
-@contextlib.contextmanager
-def _whole_float32() -> Iterator[None]:
+def _operations() -> list[Any]:
     import torch
 
     cudnn, onednn = torch.backends.cudnn, torch.backends.mkldnn
-    operations: list[Any] = [torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn, onednn.matmul, onednn.conv, onednn.rnn]
+    return [torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn, onednn.matmul, onednn.conv, onednn.rnn]
+
+
+def float32_products() -> str:
+    """How products and convolutions of float32 are computed now: `"ieee"`, `"tf32"`, or several of torch's words."""
+    return " ".join(sorted({operation.fp32_precision for operation in _operations()}))
+
+
+@contextlib.contextmanager
+def _whole_float32() -> Iterator[None]:
+    operations = _operations()
     before = [operation.fp32_precision for operation in operations]
     for operation in operations:
         operation.fp32_precision = "ieee"

@@ -9,8 +9,7 @@ import torch
 
 from .. import settings
 from ..core.arguments import checked
-from ..core.images import Size, height_and_width
-from ..networks.vision_model import VisionModel
+from ..core.images import ImageModel, Size, height_and_width
 from .decoding import Transform
 from .layouts import folder_records
 from .registry import KNOWN, data_set, data_split, find, split_name
@@ -37,7 +36,7 @@ def labelled(
     size: Size | None = None,
     *,
     transform: Transform | None = None,
-    model: VisionModel | None = None,
+    model: ImageModel | None = None,
     seed: int | None = None,
 ) -> LabelledImages:
     """Images of a whole data set or folder with their labels, decoded only when they are asked for.

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from .. import settings
+from ..core import imagenet_classes
 from ..core.arguments import checked
-from ..core.images import Images, Size, height_and_width, to_bytes
+from ..core.images import ImageModel, Images, Size, height_and_width, to_bytes
 from ..errors import ArgumentError, DataError
-from ..networks.vision_model import VisionModel
 from .registry import CIFAR10_CLASSES
 
 PHOTOGRAPHS = {
@@ -52,7 +52,7 @@ def check_one_of(**given: object) -> None:
 
 @checked
 def samples(
-    name: str = "imagenet", n: int | None = None, size: Size | None = None, *, model: VisionModel | None = None
+    name: str = "imagenet", n: int | None = None, size: Size | None = None, *, model: ImageModel | None = None
 ) -> Images:
     """A few real images that ship with the installed packages; no network needed.
 
@@ -114,5 +114,5 @@ def samples(
         source=f"{name} samples of foolbox",
         licence="research use, under the terms of the data set they come from",
         labels=torch.tensor(labels),
-        class_names=list(CIFAR10_CLASSES) if name == "cifar10" else None,
+        class_names=list(CIFAR10_CLASSES) if name == "cifar10" else imagenet_classes.class_names(),
     )

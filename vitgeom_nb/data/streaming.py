@@ -9,9 +9,10 @@ from functools import cached_property, partial
 
 import torch
 
-from ..core.images import Images, printable, to_bytes
+from ..core.images import Images, positions, printable, to_bytes
 from ..core.memory import free_memory
 from ..core.progress import tqdm
+from ..core.provenance import PixelDigest
 from ..errors import ArgumentError, DataError
 from .decoding import Damaged, Part, Transform, decoded_parts, floats
 from .encoded_images import Records
@@ -36,6 +37,8 @@ class LabelledImages:
         Of the images, and of the classes in the order of their labels.
     source, licence
         Where the images come from, and on what terms.
+    sha256
+        Digest of the pixels once `batches` has come to its end, None before; measurements record it.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class LabelledImages:
         self.names = [printable(records.names[i]) for i in self._order]
         self.class_names = None if records.class_names is None else list(map(printable, records.class_names))
         self.source, self.licence = source, licence
+        self.sha256: str | None = None
 
     def __len__(self) -> int:
         return len(self._order)
@@ -69,14 +73,11 @@ class LabelledImages:
         Raises
         ------
         ArgumentError
-            If their pixels would take more than half of the memory that is free.
+            If the index is of another kind, or their pixels would take more than half of the memory that is free.
         IndexError
             If there is no such image.
         """
-        if isinstance(index, slice):
-            chosen = list(range(len(self))[index])
-        else:
-            chosen = torch.arange(len(self))[[index] if isinstance(index, int) else index].reshape(-1).tolist()
+        chosen = positions(index, len(self)).tolist()
         pixels, kept, damaged = self.gathered(chosen)
         report(damaged, len(chosen))
         return self._images(pixels, kept, damaged)
@@ -104,6 +105,7 @@ class LabelledImages:
 
     def _batches(self, size: int, workers: int | None) -> Iterator[Images]:
         held: Images | None = None
+        running = PixelDigest()
         passed: tuple[str, ...] = ()
         damaged: list[Damaged] = []
         try:
@@ -116,8 +118,10 @@ class LabelledImages:
                     yield replace(held, skipped=held.skipped + passed)
                     passed = ()
                 held = self._images(floats(part.tensors), part.kept, part.damaged)
+                running.add(held.pixels)
             if held is not None:
                 yield replace(held, skipped=held.skipped + passed)
+            self.sha256 = running.hexdigest()
         finally:
             report(damaged, len(self))
         if held is None and damaged:

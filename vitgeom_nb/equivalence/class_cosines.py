@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import xarray as xr
 
 from ..core.arguments import checked
-from ..core.images import check_labels
+from ..core.labels import check_labels
 from ..core.measurement import Stopwatch, Variable, measurement
 from ..errors import ArgumentError
 from ..networks.vision_model import VisionModel

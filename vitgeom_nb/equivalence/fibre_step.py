@@ -43,14 +43,19 @@ def tangent(J: torch.Tensor, x: torch.Tensor, wish: torch.Tensor, rounds: int = 
     return Tangent(step * free, held, parts)
 
 
-def settle(model: VisionModel, x: torch.Tensor, f_0: torch.Tensor, along: Tangent) -> tuple[torch.Tensor, float, int]:
-    """Least-norm corrections of `x` `(n,)` back to f_0 `(D,)` with one J, while they help: image, drift, forwards."""
+def settle(
+    model: VisionModel, x: torch.Tensor, f_0: torch.Tensor, along: Tangent, of: str = "this image"
+) -> tuple[torch.Tensor, float, int]:
+    """Least-norm corrections of `x` `(n,)` back to f_0 `(D,)` with one J, while they help: image, drift, forwards.
+
+    An error calls the image `of`.
+    """
     values, left = along.parts.values, along.parts.left
     weights = 1 / (values.square() + (DAMPING * values[0]).square().clamp_min(TINY))
     best, lowest, count = x, float("inf"), 0
     while count < CORRECTIONS:
         count += 1
-        error = model.embed_in_batches(x.view(1, 3, *model.size))[0] - f_0
+        error = model.embed_in_batches(x.view(1, 3, *model.size), of, None)[0] - f_0
         drift = float(error.norm() / f_0.norm())
         if not drift < lowest:
             break
@@ -70,23 +75,26 @@ def back_to_fibre(model: VisionModel, image: torch.Tensor, f_0: torch.Tensor) ->
 
 
 def frames_along(
-    model: VisionModel, x_0: torch.Tensor, b: torch.Tensor, steps: int
+    model: VisionModel, x_0: torch.Tensor, b: torch.Tensor, steps: int, of: str = "this walk"
 ) -> Iterator[tuple[torch.Tensor, int]]:
-    """Frames `(3,H,W)` of one walk after the first, `steps` of them, and what it has cost up to each."""
+    """Frames `(3,H,W)` of one walk after the first, `steps` of them, and what it has cost up to each.
+
+    An error calls the walk `of`.
+    """
     x, end = x_0.flatten(), b.flatten()
-    f_0 = model.embed_in_batches(x_0[None])[0]
+    f_0 = model.embed_in_batches(x_0[None], of, None)[0]
     spent, halving = 0, 0
     for k in range(steps):
-        along = tangent(jacobian_rows(model, x.view_as(x_0)), x, end - x)
+        along = tangent(jacobian_rows(model, x.view_as(x_0), of=of), x, end - x)
         spent += model.dim
         first = max(halving - 1, 0)
         for halving in range(first, first + HALVINGS):
             ahead = (x + along.step / (steps - k) / 2**halving).clamp(0, 1)
-            moved, drift, cost = settle(model, ahead, f_0, along)
+            moved, drift, cost = settle(model, ahead, f_0, along, of)
             spent += cost
             if drift > FAILURE / 2 and halving == first:  # a kink was crossed: J on its far side knows the way back
-                J = jacobian_rows(model, ahead.view_as(x_0))
-                moved, drift, cost = settle(model, ahead, f_0, Tangent(along.step, J, spectrum(J)))
+                J = jacobian_rows(model, ahead.view_as(x_0), of=of)
+                moved, drift, cost = settle(model, ahead, f_0, Tangent(along.step, J, spectrum(J)), of)
                 spent += model.dim + cost
             if drift <= FAILURE / 2:
                 break

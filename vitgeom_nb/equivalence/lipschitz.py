@@ -15,10 +15,11 @@ from ..core.measurement import Stopwatch, Variable, measurement
 from ..core.progress import tqdm
 from ..core.random_directions import random_directions, unit
 from ..errors import ArgumentError, keeping
-from ..jacobians.gram import TOLERANCE, Spectrum, check_tolerance, right_vectors, spectrum
+from ..jacobians.gram import TOLERANCE, Spectrum, check_tolerance, directional_derivatives, right_vectors, spectrum
 from ..jacobians.products import jvp_at
 from ..jacobians.rows import jacobian_rows
 from ..jacobians.step_response import RADII, check_count, check_radii, null_and_normal, radius_coords
+from ..networks.answers import is_finite
 from ..networks.rounding import rounding_of_change
 from ..networks.vision_model import VisionModel
 from .matching import checked_pairs, match
@@ -47,19 +48,23 @@ def constants_along(
     directions: torch.Tensor,
     radii: torch.Tensor,
     out: torch.Tensor | None = None,
+    first: int = 0,
 ) -> torch.Tensor:
     """`||f(x + r v) - f(x)|| / r`, `(B,K,R)` in float64, by forward passes alone, in full batches whatever B, K and R.
 
     Images are `(B,3,H,W)`, their embeddings `start` `(B,D)` in float64, unit directions `(B,K,n)` or `(1,K,n)`.
-    Constants are written to `out` as they come.
+    Constants are written to `out` as they come. The first image has the number `first`.
     """
     shape, r = (len(pixels), directions.shape[1], len(radii)), radii.to(pixels.device)
 
     def constant(row: torch.Tensor) -> torch.Tensor:
-        image, along, at = torch.unravel_index(row, shape)
-        step = directions[image % len(directions), along].mul_(r[at, None].to(pixels.dtype))
+        image, direction, at = torch.unravel_index(row, shape)
+        step = directions[image % len(directions), direction].mul_(r[at, None].to(pixels.dtype))
         there = step.view(-1, *pixels.shape[1:]).add_(pixels[image])
-        return (model.embed(there).double() - start[image]).norm(dim=-1) / r[at]
+        away = (model.embed(there).double() - start[image]).norm(dim=-1) / r[at]
+        known = directions[image % len(directions), direction].isfinite().all(1)  # J may have no such direction
+        model.refuse(known & ~is_finite(away[:, None]), "embedding", "a step from image", first + image)
+        return away
 
     rows = torch.arange(math.prod(shape), device=pixels.device)
     flat = None if out is None else out.view(-1)
@@ -78,7 +83,8 @@ def slopes_along(model: VisionModel, pixels: torch.Tensor, directions: torch.Ten
         return in_batches(lambda v: products(v).double().norm(dim=-1), own, size=TANGENTS).T
 
     images = torch.arange(len(pixels), device=pixels.device)
-    return in_batches(of_images, images, size=max(1, 4 * TANGENTS // min(count, TANGENTS)), progress="slopes")
+    found = in_batches(of_images, images, size=max(1, 4 * TANGENTS // min(count, TANGENTS)), progress="slopes")
+    return model.finite(found, "product with J")
 
 
 @checked
@@ -108,7 +114,7 @@ def lldlc(
     model, images
         The network, and `(B,3,H,W)` in [0,1] or what `samples()` returns. The images x + r v are not clamped to [0,1].
     kinds
-        Which: `"random"` (isotropic, the same for every image), `"gradient"` (the first step of plain gradient descent
+        Which: `"random"` (isotropic, every image has its own), `"gradient"` (the first step of plain gradient descent
         toward the embedding t of the image's target, `J^T (t - f(x))`), `"matching"` (from the image to the
         minimum-change match that `match` finds for its target: the secant of the whole way), `"top"` (v_1 and -v_1),
         `"null"` (the random ones projected on the null space of J).
@@ -176,7 +182,7 @@ def lldlc(
         raise ArgumentError(f"kinds is {tuple(kinds)}; name each once, out of {', '.join(KINDS)}.")
     goals = _targets(pixels, targets) if {"gradient", "matching"} & set(kinds) else None
     n, by_jacobian = pixels[0].numel(), bool({"top", "null"} & set(kinds))
-    drawn = random_directions(directions, pixels[0], seed).flatten(1)
+    drawn = random_directions(pixels, directions, seed).flatten(2)
     start, floor = model.embed_in_batches(pixels).double(), rounding_of_change(model, pixels)
     counts = {kind: {"gradient": 1, "matching": 1, "top": 2}.get(kind, directions) for kind in kinds}
     constants = {kind: start.new_full((len(pixels), count, len(r)), torch.nan) for kind, count in counts.items()}
@@ -215,7 +221,7 @@ def lldlc(
         return sum(int((~constant.isnan()).sum()) for constant in constants.values())
 
     with keeping(result, done, sum(constant.numel() for constant in constants.values()), "constants"):
-        ways = {"random": drawn[None]} if "random" in kinds else {}
+        ways = {"random": drawn} if "random" in kinds else {}
         for kind, v in ways.items():
             constants_along(model, pixels, start, v, r, constants[kind])
         if "gradient" in kinds:
@@ -230,13 +236,13 @@ def lldlc(
             constants_along(model, pixels, start, ways["matching"], r, constants["matching"])
         if by_jacobian:
             for i, x in enumerate(tqdm(pixels, desc="LLDLC, Jacobians", leave=False)):
-                J = jacobian_rows(model, x)
+                J = jacobian_rows(model, x, of=f"image {i}")
                 parts = spectrum(J, tolerance)
-                own = _own_directions(J, parts, kinds, drawn)
+                own = _own_directions(J, parts, kinds, drawn[i])
                 for kind, v in own.items():
-                    constants[kind][i] = constants_along(model, x[None], start[i : i + 1], v[None], r)[0]
+                    constants[kind][i] = constants_along(model, x[None], start[i : i + 1], v[None], r, first=i)[0]
                 for kind, v in ({kind: v[i % len(v)] for kind, v in ways.items()} | own).items():
-                    limits[kind][i] = (v.double() @ J.double().T).norm(dim=-1)
+                    limits[kind][i] = directional_derivatives(J, v).norm(dim=-1)
                 spectra.append(parts)
         elif slopes:
             for kind, v in ways.items():

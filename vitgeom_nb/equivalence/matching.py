@@ -18,18 +18,18 @@ from ..errors import ArgumentError, keeping
 from ..jacobians.gram import spectrum
 from ..jacobians.rows import jacobian_rows
 from ..networks.vision_model import VisionModel
+from .minimum_change import MinimumChange
 from .optimisers import (
     Adam,
     Descent,
     GaussNewton,
     Goal,
     GradientDescent,
-    MinimumChange,
     Objective,
     Stepper,
-    descend,
     distance_to_go,
 )
+from .pairs_that_fit import descend_by_parts
 
 METHODS = ("minimum-change", "gradient-descent", "adam", "gauss-newton")
 
@@ -58,7 +58,7 @@ def check_goal(cosine: float, residual: float, max_evaluations: int) -> Goal:
     return Goal(cosine, residual)
 
 
-def _stepper(method: str, objective: Objective, start: torch.Tensor, lr: float | None) -> Stepper:
+def _check_method(method: str, lr: float | None) -> None:
     if method not in METHODS:
         close = difflib.get_close_matches(str(method), METHODS, n=1, cutoff=0.4)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(METHODS)}."
@@ -68,13 +68,18 @@ def _stepper(method: str, objective: Objective, start: torch.Tensor, lr: float |
         raise ArgumentError(f"{method} finds its own steps; leave lr out.")
     if lr is not None and not lr > 0:
         raise ArgumentError(f"lr is {lr}; a learning rate is positive.")
+
+
+def _stepper(
+    method: str, lr: float | None, objective: Objective, start: torch.Tensor, goal: Goal, scale: torch.Tensor
+) -> Stepper:
     if method == "gradient-descent":
         return GradientDescent(start, lr)
     if method == "adam":
         return Adam(start, lr)
     if method == "gauss-newton":
         return GaussNewton(objective, start)
-    return MinimumChange(start, objective.targets)
+    return MinimumChange(objective, start, goal, scale)
 
 
 @checked
@@ -123,8 +128,9 @@ def match(
         `cosine`, `residual`, `evaluations`, `converged`, `source_cosine` (of the match to its source),
         `psnr` [dB], `ssim`, `change_norm`, `rms` and `max` of the change, `psnr_target` and `ssim_target`, how like its
         target the match looks, beside `psnr_pair` of source and target, all `(pair)`; `cosine_8bit` and
-        `residual_8bit` after rounding to 256 levels; `loss`, `cosine_history`, `residual_history` `(pair, step)` by
-        evaluation, NaN where an evaluation was spent on a Jacobian product and after the end; `source`, `target`
+        `residual_8bit` after rounding to 256 levels; `loss`, `cosine_history`, `residual_history`, `psnr_history`
+        `(pair, step)` by evaluation, NaN where an evaluation was spent on a Jacobian product and after the end, and a
+        PSNR that is infinite at the source; `source`, `target`
         and their embeddings with that of the match, `(pair, component)`. From a model with a head, the labels that it
         gives to the three: `source_label`, `target_label`, `matched_label`.
 
@@ -155,11 +161,17 @@ def match(
     watch = Stopwatch()
     goal = check_goal(cosine, residual, max_evaluations)
     x_0, x_t = checked_pairs(model, source, target)
-    f_0, t = model.embed_in_batches(x_0), model.embed_in_batches(x_t)
-    objective = Objective(model, t, max_evaluations)
+    f_0, t = model.embed_in_batches(x_0, "source"), model.embed_in_batches(x_t, "target")
     start, distance = x_0.flatten(1), distance_to_go(f_0, t)
-    stepper = _stepper(method, objective, start, lr)
-    descent = descend(objective, start, stepper, goal, distance, progress=f"{method} on {model.name}")
+    _check_method(method, lr)
+
+    def stepper(objective: Objective, rows: torch.Tensor) -> Stepper:
+        return _stepper(method, lr, objective, start[rows], goal, distance[rows])
+
+    title = f"{method} on {model.name}"
+    descent = descend_by_parts(model, t, max_evaluations, start, stepper, goal, distance, progress=title)
+    begun = descent.evaluations[:, None] > 0  # others were not, when someone stopped it, and stand at their sources
+    descent = descent._replace(embedding=torch.where(begun, descent.embedding, f_0))
 
     def result(rounded: torch.Tensor, labels: dict[str, Variable]) -> xr.Dataset:
         return measurement(
@@ -178,7 +190,7 @@ def match(
         if descent.stopped is not None:
             raise descent.stopped
         matched = descent.x.view_as(x_0)
-        rounded = model.embed_in_batches((matched * 255).round() / 255)
+        rounded = model.embed_in_batches((matched * 255).round() / 255, "the rounded match of pair")
         return result(rounded, _labels(model, x_0, x_t, matched))
 
 
@@ -186,10 +198,11 @@ def _labels(model: VisionModel, *images: torch.Tensor) -> dict[str, Variable]:
     """What the model says of sources, targets and matches; nothing where it has no head."""
     if not model.has_logits:
         return {}
-    labels = [model.logits_in_batches(some).argmax(1) for some in images]
     return {
-        f"{name}_label": Variable(["pair"], label, "1", f"label of the {name} image")
-        for name, label in zip(("source", "target", "matched"), labels, strict=True)
+        f"{name}_label": Variable(
+            ["pair"], model.logits_in_batches(some, name).argmax(1), "1", f"label of the {name} image"
+        )
+        for name, some in zip(("source", "target", "matched"), images, strict=True)
     }
 
 
@@ -233,6 +246,7 @@ def _variables(
         "converged": Variable(pair, descent.converged, "1", "whether the goal was met"),
         "loss": Variable(step, descent.loss, "embedding^2", "half the squared distance to the target's embedding"),
         "cosine_history": Variable(step, descent.cosine, "1", "cosine to the target's embedding"),
+        "psnr_history": Variable(step, -20 * descent.change.log10(), "dB", "PSNR against the source"),
         "residual_history": Variable(step, descent.residual, "1", "distance to the target's embedding, relative"),
         "source_embedding": Variable(component, f_0, "embedding", "embedding of the source"),
         "target_embedding": Variable(component, t, "embedding", "embedding of the target"),
@@ -303,7 +317,7 @@ def match_remainder(model: VisionModel, matches: xr.Dataset) -> xr.Dataset:
     bar = tqdm(x, desc="what matches have left", leave=False)
     with keeping(result, lambda: len(rows), len(x), "pairs"):
         for image, gap in zip(bar, torch.from_numpy(t - f), strict=True):
-            J = jacobian_rows(model, image)
+            J = jacobian_rows(model, image, of=f"the match of pair {len(rows)}")
             slope, flat = (
                 gap.to(J) @ J,
                 image.flatten(),

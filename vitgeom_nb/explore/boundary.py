@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 import xarray as xr
 from matplotlib.axes import Axes
 
@@ -33,7 +32,7 @@ def fgsm_path(measurements: Measurements, models: Models = None, image: int = 0)
 
     Returns
     -------
-    Explorer
+    Display
 
     Raises
     ------
@@ -106,8 +105,7 @@ def fgsm_path(measurements: Measurements, models: Models = None, image: int = 0)
 
     def live(network: Network, model: VisionModel, setting: Setting) -> View:
         start, d = tensors(path(network, setting["start"]), model, "start", "direction")
-        with torch.no_grad():
-            p = model.logits((start + setting["epsilon"] * d)[None])[0].double().softmax(0)
+        p = model.logits_in_batches((start + setting["epsilon"] * d)[None])[0].double().softmax(0)
         return view(network, setting["start"], setting["epsilon"], p.cpu().numpy())
 
     return explorer_of_one(

@@ -11,6 +11,7 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
+from ..core.modes import usual_modes
 from ..core.progress import silent
 from ..errors import VitgeomError
 from .explorer import Control, Explorer, View
@@ -151,7 +152,7 @@ class Live:
 
         try:
             assert explorer.compute is not None
-            with silent():
+            with silent(), usual_modes():
                 view = explorer.compute(setting, before)
             shown, text = _html(view), note
         except _Superseded:

@@ -11,7 +11,8 @@ from ..core.arguments import checked
 from ..core.batching import each_batch
 from ..core.measurement import Stopwatch, Variable, measurement
 from ..core.random_directions import generator
-from ..errors import ArgumentError, ModelError, keeping
+from ..errors import ArgumentError, keeping
+from ..networks.answers import Numbers
 from ..networks.differentiation import all_derivatives
 from ..networks.rounding import rounding
 from ..networks.vision_model import VisionModel
@@ -30,11 +31,12 @@ class Products:
     cost of a forward pass; forward mode costs several.
     """
 
-    def __init__(self, model: VisionModel, x: torch.Tensor) -> None:
-        self.shape = x.shape
+    def __init__(self, model: VisionModel, x: torch.Tensor, images: Numbers = 0) -> None:
+        self.model, self.images, self.shape = model, images, x.shape
         with all_derivatives(cheap_transposes=True), torch.enable_grad():
             self.x = x.detach().requires_grad_()
             self.f = model.embed(self.x)
+            model.finite(self.f.detach(), "embedding", first=images)
             self.u = torch.zeros_like(self.f).requires_grad_()
             self.pulled = torch.autograd.grad(self.f, self.x, self.u, create_graph=True)[0]
 
@@ -48,6 +50,10 @@ class Products:
         with all_derivatives(cheap_transposes=True):
             v = v.to(self.f.dtype).view(self.shape)
             return torch.autograd.grad(self.pulled, self.u, v, retain_graph=True)[0]
+
+    def finite(self, found: torch.Tensor) -> torch.Tensor:
+        """Products `(B,...)`, or vectors made of them, unless there is NaN among them."""
+        return self.model.finite(found, "product with J", first=self.images)
 
 
 class Lanczos:
@@ -144,20 +150,20 @@ def bidiagonalised(
     The batch goes on until its last J has converged; `products` counts to where each one had. A residual below the
     machine epsilon of the largest value is not brought down any further.
     """
-    lanczos = Lanczos(products, products.pull(start), steps)
+    first = products.finite(products.pull(start))
+    lanczos = Lanczos(products, first, steps)
     spent = torch.zeros(len(start), dtype=torch.long, device=start.device)
     while True:
         lanczos.advance()
         if lanczos.steps < steps and (lanczos.steps < k or (lanczos.steps - k) % EVERY):
             continue
+        products.finite(lanczos.left)
         values, p, q, residuals = lanczos.values()
         enough = torch.maximum(tolerance * values, torch.finfo(start.dtype).eps * values[:, :1])
         converged = (residuals <= enough)[:, :k].all(1)
         spent = torch.where(converged & (spent > 0), spent, 2 * lanczos.steps + 1)
         if lanczos.steps == steps or bool(converged.all()):
             break
-    if not bool(lanczos.left.isfinite().all()):
-        raise ModelError("Products with this Jacobian hold NaN or infinity; try dtype=torch.float64.")
     at = lanczos.steps if vectors else 0
     left = torch.einsum("bji,bjm->bim", p[:, :at, :k].to(start.dtype), lanczos.left[:, :at])
     right = torch.einsum("bij,bjn->bin", q[:, :k, :at].to(start.dtype), lanczos.right[:, :at])
@@ -245,9 +251,9 @@ def leading_singular_values(
     steps = most if max_products is None else min(most, (max_products - 1) // 2)
     start = torch.randn(1, model.dim, generator=generator(seed), dtype=torch.float64).to(model.device, model.dtype)
 
-    def some(x: torch.Tensor) -> Leading:
+    def some(x: torch.Tensor, images: torch.Tensor) -> Leading:
         u = start.expand(len(x), -1)
-        found = bidiagonalised(Products(model, x), u, k, tolerance, steps, vectors)
+        found = bidiagonalised(Products(model, x, images), u, k, tolerance, steps, vectors)
         return found._replace(rounding=found.rounding + rounding_of_values(model, x, u))
 
     parts: list[Leading] = []
@@ -268,9 +274,9 @@ def leading_singular_values(
         return sum(len(part.values) for part in parts)
 
     with keeping(result, done, len(pixels), "images"):
-        for part in each_batch(
-            some, pixels, size=min(MOST, model.batch_size), progress=f"leading singular values of {model.name}"
-        ):
+        size, title = min(MOST, model.batch_size), f"leading singular values of {model.name}"
+        numbers = torch.arange(len(pixels), device=pixels.device)
+        for part in each_batch(some, pixels, numbers, size=size, progress=title):
             parts.append(part)
     return result()
 

@@ -82,7 +82,6 @@ def singular_steps(
     r, wanted = check_radii(radii), list(ranks)
     if not wanted or sorted(set(wanted)) != wanted or wanted[0] < 1:
         raise ArgumentError(f"ranks is {tuple(wanted)}; name increasing ranks from 1 up.")
-    drawn = random_directions(1, pixels[0], seed).flatten(1)
     floor = rounding_of_change(model, pixels)
     vectors: list[torch.Tensor] = []
     values: list[torch.Tensor] = []
@@ -112,18 +111,18 @@ def singular_steps(
         )
 
     with keeping(result, lambda: len(changes), len(pixels), "images"):
-        for x in tqdm(pixels, desc="singular steps", leave=False):
-            J = jacobian_rows(model, x)
+        for i, x in enumerate(tqdm(pixels, desc="singular steps", leave=False)):
+            J = jacobian_rows(model, x, of=f"image {i}")
             parts = spectrum(J)
             if wanted[-1] > parts.rank:
                 raise ArgumentError(
                     f"Rank {wanted[-1]} of {model.name} is null at this image; ask for ranks up to {parts.rank}."
                 )
-            chosen = [rank - 1 for rank in wanted]
+            chosen, drawn = [rank - 1 for rank in wanted], random_directions(x[None], 1, seed)[0].flatten(1)
             v = torch.cat(
                 [null_and_normal(J, drawn, parts)[0], right_vectors(J, parts, wanted[-1])[chosen].to(x.dtype)]
             )
             vectors.append(v.view(-1, *x.shape))
             values.append(torch.cat([parts.values.new_zeros(1), parts.values[chosen]]))
-            changes.append(embedding_steps(model, x, v, r).norm(dim=-1))
+            changes.append(embedding_steps(model, x, v, r, f"image {i}").norm(dim=-1))
     return result()

@@ -139,7 +139,7 @@ def singular_spectrum(
 
     with keeping(result, lambda: len(errors), len(pixels), "images"):
         for i, x in enumerate(pixels):
-            rows = _rows(model, x, fit, less, f"spectrum {i + 1}/{len(pixels)}")
+            rows = _rows(model, x, fit, less, f"spectrum {i + 1}/{len(pixels)}", f"image {i}")
             error = reduction_error(model, x, less, seed)
             done.append(from_gram(*tiled_gram(rows, model.dim, fit), most, tolerance, error))
             if vectors:
@@ -148,13 +148,13 @@ def singular_spectrum(
     return result()
 
 
-def _rows(model: VisionModel, x: torch.Tensor, fit: int, less: torch.dtype | None, title: str) -> Rows:
+def _rows(model: VisionModel, x: torch.Tensor, fit: int, less: torch.dtype | None, title: str, of: str) -> Rows:
     """The rows of J: kept if `fit` of them are all of them, else computed whenever they are asked for."""
     if fit >= model.dim:
-        J = jacobian_rows(model, x, progress=title, precision=less)
+        J = jacobian_rows(model, x, progress=title, precision=less, of=of)
         return lambda first: [J[first:]]
     eye = torch.eye(model.dim, device=model.device, dtype=model.dtype)
-    return lambda first: jacobian_blocks(model, x, eye[first:], progress=title, precision=less)
+    return lambda first: jacobian_blocks(model, x, eye[first:], progress=title, precision=less, of=of)
 
 
 def _variables(each: list[Spectrum], n: int, k: int) -> dict[str, Variable]:

@@ -17,7 +17,7 @@ from ..core.random_directions import random_directions
 from ..errors import ArgumentError, keeping
 from ..networks.rounding import rounding_of_change
 from ..networks.vision_model import VisionModel
-from .gram import TOLERANCE, Spectrum, check_tolerance, project_null, spectrum
+from .gram import TOLERANCE, Spectrum, check_tolerance, directional_derivatives, project_null, spectrum
 from .rows import jacobian_rows
 
 RADII = tuple(10 ** (k / 4) for k in range(-12, 5))  # Euclidean norms 0.001 to 10, four to a decade
@@ -45,15 +45,19 @@ def check_count(directions: int) -> None:
 
 
 def embedding_steps(
-    model: VisionModel, image: torch.Tensor, directions: torch.Tensor, radii: torch.Tensor
+    model: VisionModel, image: torch.Tensor, directions: torch.Tensor, radii: torch.Tensor, of: str = "this image"
 ) -> torch.Tensor:
-    """f(x + r v) - f(x) for one image `(3,H,W)`, K directions `(K,n)` and R radii: `(K,R,D)` in float64."""
+    """f(x + r v) - f(x) for one image `(3,H,W)`, K directions `(K,n)` and R radii: `(K,R,D)` in float64.
+
+    Rows of a direction that is NaN are NaN; an error calls the image `of`.
+    """
     steps = radii.to(directions).view(1, -1, 1) * directions[:, None]
     moved = torch.cat([image.new_zeros(1, image.numel()), steps.flatten(0, 1)])
     with torch.no_grad():
         f = in_batches(
             lambda part: model.embed(image + part.view(-1, *image.shape)), moved, size=model.batch_size
         ).double()
+    model.finite(f.where(moved.isfinite().all(1, keepdim=True), 0.0), "embedding", f"a step from {of}", None)
     return (f[1:] - f[0]).unflatten(0, steps.shape[:2])
 
 
@@ -99,16 +103,6 @@ def first_crossing(errors: torch.Tensor, radii: torch.Tensor, threshold: float) 
     return radius.where(torch.from_numpy(outcome == "crossed"), torch.nan), outcome
 
 
-def median_linear_radius(response: xr.Dataset, kind: str = "random") -> str:
-    """Median over images and directions of the linear radius of a kind, in words where it lies outside the radii."""
-    outcome, radius = response.linear_outcome.sel(kind=kind).values, response.linear_radius.sel(kind=kind).values
-    radius = np.select([outcome == "below the first radius", outcome == "beyond the last radius"], [0, np.inf], radius)
-    first, last, middle = float(response.radius[0]), float(response.radius[-1]), float(np.median(radius))
-    if np.isnan(middle):
-        return "undefined"
-    return f"{middle:.2g}" if first < middle < last else f"below {first:g}" if middle <= first else f"beyond {last:g}"
-
-
 @checked
 def step_response(
     model: VisionModel,
@@ -134,7 +128,7 @@ def step_response(
     radii
         Euclidean norms of the steps, in units of pixel value, increasing.
     directions
-        How many directions of each kind. Random ones are isotropic and the same for every image; the null and the
+        How many directions of each kind. Random ones are isotropic and every image has its own; the null and the
         normal ones are their two parts, each brought back to norm 1.
     seed
         Of the random directions.
@@ -181,7 +175,6 @@ def step_response(
     if not 0 < threshold < 1:
         raise ArgumentError(f"threshold is {threshold}; choose a relative error between 0 and 1, such as 0.1.")
     check_tolerance(tolerance)
-    v = random_directions(directions, pixels[0], seed).flatten(1)
     floors = rounding_of_change(model, pixels).cpu()
     changes: list[torch.Tensor] = []
     errors: list[torch.Tensor] = []
@@ -225,12 +218,13 @@ def step_response(
         )
 
     with keeping(result, lambda: len(yardsticks), len(pixels), "images"):
-        for x in tqdm(pixels, desc="step response", leave=False):
-            J = jacobian_rows(model, x)
+        for i, x in enumerate(tqdm(pixels, desc="step response", leave=False)):
+            v = random_directions(x[None], directions, seed)[0].flatten(1)
+            J = jacobian_rows(model, x, of=f"image {i}")
             parts = spectrum(J, tolerance)
             null, normal = null_and_normal(J, v, parts)
-            moved = torch.stack([embedding_steps(model, x, kind, r) for kind in (null, v, normal)])
-            linear = torch.stack([kind.double() @ J.double().T for kind in (null, v, normal)])
+            moved = torch.stack([embedding_steps(model, x, kind, r, f"image {i}") for kind in (null, v, normal)])
+            linear = directional_derivatives(J, torch.stack([null, v, normal]))
             slope = linear.norm(dim=-1)
             g = slope.clone()
             g[0] = parts.values.norm() / x.numel() ** 0.5

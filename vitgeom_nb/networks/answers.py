@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
 from ..core.batching import each_batch, in_batches
-from ..core.images import check_class_names, check_labels
-from ..errors import ModelError, keeping
+from ..core.labels import check_class_names, check_labels, whole_labels
+from ..core.modes import usual_modes
+from ..errors import LabelError, ModelError, keeping
 
 LARGEST = 1e100  # of components: larger ones have no squares to speak of
+Numbers: TypeAlias = int | torch.Tensor | None
+"""Of images: that of the first one, those of all of them `(B,)`, or None where words name the one that all rows are."""
+
+
+def is_finite(found: torch.Tensor) -> torch.Tensor:
+    """Which rows of `found` `(B,...)` hold neither NaN nor what has no square, `(B,)`."""
+    # in float32 the bound is infinity itself
+    return (found.isfinite() & (found.abs() <= LARGEST)).flatten(1).all(1)
 
 
 class Answers(ABC):
@@ -53,35 +62,46 @@ class Answers(ABC):
             check_class_names(images, self.classes, self.name)
         return pixels, check_labels(labels, len(pixels), self.logits_in_batches(pixels[:1]).shape[1])
 
-    @torch.no_grad()
-    def embed_in_batches(self, pixels: torch.Tensor) -> torch.Tensor:
-        """`embed` without a graph, as many images at a time as fit: pixels on this device, in [0,1] or beyond."""
-        return self.finite(in_batches(self.embed, pixels, size=self.batch_size), "embedding")
+    def embed_in_batches(self, pixels: torch.Tensor, of: str = "image", first: Numbers = 0) -> torch.Tensor:
+        """`embed` without a graph, as many images at a time as fit: pixels on this device, in [0,1] or beyond.
 
-    @torch.no_grad()
-    def logits_in_batches(self, pixels: torch.Tensor) -> torch.Tensor:
-        """`logits` without a graph, as many images at a time as fit: pixels on this device, in [0,1] or beyond."""
-        return self.finite(in_batches(self.logits, pixels, size=self.batch_size), "logits")
+        An error names them as `finite` does.
+        """
+        with usual_modes(), torch.no_grad():
+            return self.finite(in_batches(self.embed, pixels, size=self.batch_size), "embedding", of, first)
 
-    def finite(self, found: torch.Tensor, what: str, of: str = "image", first: int = 0) -> torch.Tensor:
+    def logits_in_batches(self, pixels: torch.Tensor, of: str = "image", first: Numbers = 0) -> torch.Tensor:
+        """`logits` without a graph, as many images at a time as fit: pixels on this device, in [0,1] or beyond.
+
+        An error names them as `finite` does.
+        """
+        with usual_modes(), torch.no_grad():
+            return self.finite(in_batches(self.logits, pixels, size=self.batch_size), "logits", of, first)
+
+    def finite(self, found: torch.Tensor, what: str, of: str = "image", first: Numbers = 0) -> torch.Tensor:
         """`found` `(B,...)`, unless there is NaN, which would be a label or no angle, or what has no square in it.
 
         Raises
         ------
         ModelError
-            If there is; it names the image, or the line or point `of` which there are, counted from `first`.
+            If there is; it names the image, or the pair or point `of` which the rows are: those that `first` numbers,
+            or counted from it, or all of the one that `of` names if it is None.
         """
-        # in float32 the bound is infinity itself
-        known = (found.isfinite() & (found.abs() <= LARGEST)).flatten(1).all(1)
-        if not bool(known.all()):
-            which = first + int((~known).nonzero()[0])
-            raise ModelError(
-                f"The {what} of {self.name} of {of} {which} is NaN, infinite or beyond {LARGEST:g}; "
-                "leave it out, take a smaller step, or load the model with dtype=torch.float64."
-            )
+        self.refuse(~is_finite(found), what, of, first)
         return found
 
-    @torch.no_grad()
+    def refuse(self, broken: torch.Tensor, what: str, of: str = "image", first: Numbers = 0) -> None:
+        """Raise the error of `finite` if a row `(B,)` is broken; rows are named as there."""
+        if not bool(broken.any()):
+            return
+        row = int(broken.nonzero()[0])
+        number = first[row] if isinstance(first, torch.Tensor) else first
+        name = of if number is None else f"{of} {int(number) + (0 if isinstance(first, torch.Tensor) else row)}"
+        raise ModelError(
+            f"The {what} of {self.name} of {name} is NaN, infinite or beyond {LARGEST:g}; "
+            "leave it out, take a smaller step, or load the model with dtype=torch.float64."
+        )
+
     def _of_each(
         self, images: Any, what: str, then: Callable[[torch.Tensor], torch.Tensor] = torch.Tensor.cpu
     ) -> torch.Tensor:
@@ -89,6 +109,10 @@ class Answers(ABC):
 
         An exception that ends it brings that of the first ones.
         """
+        with usual_modes(), torch.no_grad():
+            return self._in_usual_modes(images, what, then)
+
+    def _in_usual_modes(self, images: Any, what: str, then: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         pixels = self.pixels(images)
         parts: list[torch.Tensor] = []
 
@@ -144,7 +168,8 @@ class Answers(ABC):
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
         >>> net[1].weight.data = torch.stack([torch.ones(12), -torch.ones(12)])
         >>> net[1].bias.data = torch.tensor([0.0, 9.0])
-        >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+        >>> parts = {"embed": lambda m, x: m[0](x), "logits": lambda m, x: m(x)}
+        >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, **parts)
         >>> model.labels(torch.stack([torch.zeros(3, 2, 2), torch.ones(3, 2, 2)]))
         tensor([1, 0])
         """
@@ -174,6 +199,20 @@ class Answers(ABC):
         return self._of_each(images, "logits", lambda said: said.cpu().double().softmax(1))
 
     def class_name(self, labels: Any) -> np.ndarray:
-        """Names of labels of any shape, or their numbers as text where the classes have no names."""
-        numbers = torch.as_tensor(labels).cpu().numpy()
-        return np.asarray(self.classes)[numbers] if self.classes else numbers.astype(str)
+        """Names of labels of any shape, or their numbers as text where the classes have no names.
+
+        That of -1, which measurements give where a label is not known yet, is "none".
+
+        Raises
+        ------
+        LabelError
+            If they are not whole numbers, or not classes.
+        """
+        numbers = whole_labels(labels).numpy()
+        last = len(self.classes) - 1 if self.classes else np.inf
+        if numbers.size and (numbers.min() < -1 or numbers.max() > last):
+            raise LabelError(
+                f"Labels go from {numbers.min()} to {numbers.max()}, and the classes of {self.name} from 0 to {last}."
+            )
+        names = np.asarray(self.classes)[numbers] if self.classes else numbers.astype(str)
+        return np.where(numbers < 0, "none", names)

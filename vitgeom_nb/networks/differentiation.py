@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from ..core.modes import Shared
@@ -187,10 +186,19 @@ _LINEAR = _WRITTEN_OUT | {torch.conv2d: _conv2d}
 
 @contextlib.contextmanager
 def _unfused() -> Iterator[None]:
-    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
+    # not sdpa_kernel, which only the thread that entered it may leave
+    kernels: Any = torch.backends.cuda  # of processors too
+    before = {name: getattr(kernels, f"{name}_sdp_enabled")() for name in ("flash", "mem_efficient", "cudnn", "math")}
+    with warnings.catch_warnings():
         # torch's own forward-mode rules still use what torch deprecates
         warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
-        yield
+        try:
+            for name in before:
+                getattr(kernels, f"enable_{name}_sdp")(name == "math")
+            yield
+        finally:
+            for name, enabled in before.items():
+                getattr(kernels, f"enable_{name}_sdp")(enabled)
 
 
 _UNFUSED = Shared(_unfused)  # kernels and filters of warnings belong to the whole process

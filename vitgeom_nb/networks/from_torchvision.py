@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import socket
 import tempfile
 import threading
@@ -20,18 +19,14 @@ from PIL import Image
 
 from ..core.progress import is_silent
 from ..errors import HubError, ModelError, WeightsError
-from ..settings import torchvision_site, without_password
+from ..hub.cache import digest_of
+from ..settings import origin, torchvision_site
 from .vision_model import VisionModel
 from .wrapping import Cut, call
 
 TIMEOUT = 5.0  # seconds without a byte
 _DOWNLOAD = threading.Lock()
 HEADS = ("fc", "classifier", "head", "heads")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -50,7 +45,7 @@ def _patience(seconds: float) -> Iterator[None]:
 
 def _download(url: str, path: Path, prefix: str) -> bool:
     """Fetch a file to `path`; False, and nothing there, if its sha256 does not begin with `prefix`."""
-    shown = without_password(url)
+    shown = f"{path.name} from {origin(url)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # in a folder of its own, which goes whatever happens: on a full disk torch.hub leaves what it wrote
@@ -89,14 +84,14 @@ def _weights(known: Any) -> Path:
     prefix = filename.removesuffix(".pth").rsplit("-", 1)[1]
     path = _cached(filename)
     if path.exists():
-        if _digest(path).startswith(prefix):
+        if digest_of(path).startswith(prefix):
             return path
         path.unlink()  # damaged
     url = f"{torchvision_site()}/{filename}"
     if _download(url, path, prefix) or _download(url, path, prefix):
         return path
     raise HubError(
-        f"{without_password(url)} came cut off or changed, twice: its digest is not the {prefix}... of its name; "
+        f"{filename} from {origin(url)} came cut off or changed, twice: its digest is not the {prefix}... of its name; "
         "try another network, or "
         f"later, or put the file at {path}."
     )
@@ -168,7 +163,7 @@ def load_torchvision(address: str, **options: Any) -> VisionModel:
         embed=lambda module, x: module.embed(x),
         logits=lambda module, x: module.logits(x),
         classes=known.meta["categories"],
-        digest=_digest(path),
+        digest=digest_of(path),
         source={"repository": f"torchvision/{architecture}", "revision": tag, "file": path.name},
         preprocess=preprocess,
         **options,

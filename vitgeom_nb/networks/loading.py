@@ -71,6 +71,7 @@ def load(
     192
     """
     device = device or settings.device()
+    settings.check_hub_address()  # all of what follows imports huggingface_hub
     if name in FAMILIES:
         _no_captions(name, classes)
         info = card(name)

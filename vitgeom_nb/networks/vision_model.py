@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,11 +13,13 @@ import torch
 from PIL import Image
 
 from .. import settings
+from ..core.arguments import checked
 from ..core.images import Size, check_pixels, height_and_width, printable, shown, to_bytes
-from ..core.modes import full_precision
+from ..core.modes import full_precision, usual_modes
 from ..core.pictures import to_rgb
 from ..core.random_directions import generator
-from ..errors import ArgumentError, ModelError, VitgeomError
+from ..errors import ArgumentError, ImageError, ModelError, VitgeomError
+from . import identity
 from .answers import Answers
 from .layers import EMBEDDING, EmbedFunction, Layers, Reading
 
@@ -48,8 +48,8 @@ class VisionModel(Answers):
     classes : list of str or None
         Names of the classes that the logits are about.
     digest : str
-        SHA-256 of the weights: of the file they were read from, or of a module of your own with its tensors and
-        `preprocessing`.
+        SHA-256 of the weights: of the file they were read from, or of a module of your own with its tensors, its
+        `preprocessing` and its answers to fixed images.
     source : dict of str
         Where the weights come from, as far as known: `repository`, `revision`, `file`.
     """
@@ -88,13 +88,19 @@ class VisionModel(Answers):
             "std": [float(v) for v in std],
             "size": list(self.size),
         }
-        self.digest = digest or _digest(module, self.preprocessing)
         self.source = dict(source or {})
         self._preprocess = preprocess
         self._batch_size: int | None = None
         self.dim = self._probe()
+        self.digest = digest or identity.digest(self)
 
     def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        if not isinstance(pixels, torch.Tensor) or pixels.ndim != 4 or pixels.shape[1] != 3:
+            got = tuple(pixels.shape) if isinstance(pixels, torch.Tensor) else type(pixels).__name__
+            raise ImageError(
+                f"embed and logits of {self.name} take a tensor (B, 3, H, W), not {got}; embeddings, labels and "
+                "probabilities take images of every kind."
+            )
         return (pixels - self._mean) / self._std
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -180,14 +186,22 @@ class VisionModel(Answers):
 
         A model of the hub brings its own resizing and cropping; others resize with bicubic filtering until the picture
         just covers H x W, and crop the centre.
+
+        Raises
+        ------
+        ImageError
+            If it is no PIL picture.
         """
+        if not isinstance(image, Image.Image):
+            raise ImageError(f"preprocess() takes a PIL picture, not {type(image).__name__}.")
         image = to_rgb(image)
         return to_bytes(image, self.size).float() / 255 if self._preprocess is None else self._preprocess(image)
 
     @cached_property
     def _layers(self) -> Layers:
-        images = torch.rand(2, 3, *self.size, generator=generator(0)).to(self._mean)
-        return Layers(self._embed, self.module, self._normalised(images))
+        with usual_modes():  # the layers are found in the graph of a pass, and kept
+            images = torch.rand(2, 3, *self.size, generator=generator(0)).to(self._mean)
+            return Layers(self._embed, self.module, self._normalised(images))
 
     @property
     def layers(self) -> list[str]:
@@ -208,6 +222,7 @@ class VisionModel(Answers):
         """How what the layer gives becomes a vector; `"all"` for the network's own embedding."""
         return self._reading.read
 
+    @checked
     def at(self, layer: str, read: str | None = None) -> VisionModel:
         """The same model, whose embedding is what a layer gives: every measurement can then be taken at that depth.
 
@@ -245,8 +260,15 @@ class VisionModel(Answers):
         other.dim = other._probe()
         return other
 
+    @checked
     def in_dtype(self, dtype: torch.dtype) -> VisionModel:
-        """The same model computing in another precision: the model itself, or a copy of it."""
+        """The same model computing in another precision: the model itself, or a copy of it.
+
+        Raises
+        ------
+        ArgumentError
+            If it is no torch.dtype of floats.
+        """
         if self.dtype == dtype:
             return self
         other = copy.copy(self)
@@ -273,14 +295,8 @@ class VisionModel(Answers):
     def _probe(self) -> int:
         """Embed one grey image: the embedding must be a `(1, D)` tensor."""
         grey = torch.full((1, 3, *self.size), 0.5, device=self.device, dtype=self.dtype)
-        try:
-            with torch.no_grad():
-                out = self.embed(grey)
-        except VitgeomError:
-            raise
-        except Exception as error:  # whatever the reader's module raises
-            reason = str(error).split("\n")[0]
-            raise ModelError(f"{self.name} cannot embed a {tuple(grey.shape)} tensor: {reason.rstrip('.')}.") from error
+        with torch.no_grad():
+            out = self.embed(grey)
         if not isinstance(out, torch.Tensor) or out.ndim != 2 or out.shape[0] != 1:
             got = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
             raise ModelError(f"The embedding of {self.name} must be a (B, D) tensor; for one image it returned {got}.")
@@ -312,12 +328,3 @@ def _check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
             raise ArgumentError(f"{name} has {len(given)} values; pass one for each of the three channels.")
     if not all(value > 0 for value in std):
         raise ArgumentError("std holds a value that is not positive; pass the standard deviation of each channel.")
-
-
-def _digest(module: torch.nn.Module, preprocessing: Mapping[str, list]) -> str:
-    """Of what a module computes: its layers as they describe themselves, its tensors, what is done to pixels first."""
-    sha = hashlib.sha256(json.dumps([preprocessing, repr(module)]).encode())
-    for name, tensor in sorted(module.state_dict().items()):
-        sha.update(name.encode())
-        sha.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else b"0")
-    return sha.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +13,11 @@ from ..core.arguments import checked
 from ..core.batching import is_out_of_memory
 from ..core.images import Size
 from ..core.random_directions import generator
-from ..errors import ModelError, VitgeomError
+from ..errors import ModelError
 from .layers import EmbedFunction
 from .vision_model import VisionModel
+
+IMAGENET = 1000  # classes
 
 
 @checked
@@ -48,11 +51,18 @@ def wrap(
     name, classes
         What figures call the model, and its classes.
 
+    Warns
+    -----
+    UserWarning
+        If, without `embed`, the module's output is probably its logits: its last layer is linear and as wide as there
+        are classes, by `classes`, `logits`, the module's `num_classes`, or because they are ImageNet's 1000.
+
     Raises
     ------
     ModelError
         If the embedding is not a `(B, D)` tensor of floats, the logits are not one for each of `classes`, the module
-        cannot be copied, or what it says of an image differs between two calls or with the rest of the batch.
+        cannot be copied, or what it says of an image differs between two calls or with the rest of the batch. What
+        the module itself raises keeps its type, with a note that says where.
     ArgumentError
         If `size` is no size, `mean` or `std` is not of three channels, or there is no such device.
 
@@ -67,6 +77,7 @@ def wrap(
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"wrap() takes a torch.nn.Module, not {type(module).__name__}.")
     is_timm = hasattr(module, "forward_features") and hasattr(module, "forward_head")
+    whole = embed is None and not is_timm
     if embed is None:
         embed = timm_embed if is_timm else call
     if logits is None and is_timm and getattr(module, "num_classes", 0) > 0:
@@ -92,7 +103,28 @@ def wrap(
         dtype=dtype,
     )
     _check_answers(model)
+    if whole:
+        _warn_of_logits(model)
     return model
+
+
+def _warn_of_logits(model: VisionModel) -> None:
+    """Warn where the output of a module, taken as the embedding, is probably its logits."""
+    *_, last = model.module.modules()
+    if not isinstance(last, torch.nn.Linear) or last.out_features != model.dim:
+        return
+    counts = {IMAGENET, getattr(model.module, "num_classes", 0), len(model.classes or [])}
+    if model.has_logits:
+        grey = torch.full((1, 3, *model.size), 0.5, device=model.device, dtype=model.dtype)
+        with torch.no_grad():
+            counts.add(model.logits(grey).shape[1])
+    if model.dim in counts:
+        warnings.warn(
+            f"The embedding of {model.name} is probably its logits: the module ends in a linear layer as wide as there "
+            f"are classes ({model.dim}), and its output is taken; pass embed=, a function of the module and images "
+            "that gives what this layer reads, or embed=lambda module, x: module(x) to keep the output.",
+            stacklevel=4,  # the caller of wrap(), which has a door
+        )
 
 
 def _reason(error: Exception) -> str:
@@ -108,13 +140,10 @@ def _check_answers(model: VisionModel) -> None:
     for what, answer in maps.items():
         try:
             together, again, alone = answer(images), answer(images), torch.cat([answer(one[None]) for one in images])
-        except VitgeomError:
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
-                return
-            shape = tuple(images.shape)
-            raise ModelError(f"{model.name} cannot give the {what} of {shape} pixels: {_reason(error)}.") from error
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return  # three images at a time are too many here
         if not isinstance(together, torch.Tensor) or together.ndim != 2 or len(together) != 3:
             got = tuple(together.shape) if isinstance(together, torch.Tensor) else type(together).__name__
             raise ModelError(f"The {what} of {model.name} of three images must be a (3, D) tensor, not {got}.")

@@ -31,6 +31,8 @@ def architecture(name: str) -> str:
     return CONTROLS.get(name, name)
 
 
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
 REPAIR = "reinstall vitgeom-nb, or `git checkout` the file"
 _ON_A_CARD: dict[str, type | tuple[type, ...]] = dict.fromkeys(("sha256", "date", "data", "licence"), str)
 _ON_A_CARD |= dict.fromkeys(("input_size", "embedding_dim", "parameters", "epochs", "top1"), (int, float))

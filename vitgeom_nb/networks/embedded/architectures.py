@@ -15,12 +15,12 @@ from timm.models.resnet import BasicBlock, ResNet
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 
+from . import MEAN as MEAN
+from . import STD as STD
 from . import architecture
 
 SIZE = 64
 CLASSES = 200
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 
 
 def vit(dynamic: bool = False, drop_path: float = 0.0) -> torch.nn.Module:

@@ -1,0 +1,306 @@
+// The panels: what a reader does, what the worker answers.
+
+window.vitgeomOwn = async ({ root, fetched, wanted, mega, say, began }) => {
+  const { rows, bars, table, curve, place, percent } = window.vitgeomDrawing, P = window.vitgeomPicture;
+  const $ = (selector) => root.querySelector(selector), show = (name) => $(`[data-show="${name}"]`), button = (name) => $(`[data-do="${name}"]`);
+  const own = new AbortController(), on = (target, kind, act) => target.addEventListener(kind, act, { signal: own.signal });
+  const state = { network: $("#vg-network").value, x: null, y: null, at: {}, loaded: new Set() };
+
+  // ---- the worker: one question at a time, each can be stopped
+  const say_parts = async (name, folder) => { say(`Loading ${name} (${mega(name)} MB) …`); return fetched(name, folder); };
+  const [{ source }, { samples }] = [await say_parts("worker"), await say_parts("samples")];
+  const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" })), worker = new Worker(address);
+  const open = new Map();
+  let count = 0;
+  const ask = (task, given = {}, told = null, more = {}) => {
+    const id = ++count;
+    const answer = new Promise((done, failed) => open.set(id, { done, failed, told }));
+    worker.postMessage({ id, task, given, network: state.network, ...more });
+    answer.stop = () => worker.postMessage({ stop: id });
+    return answer;
+  };
+  worker.onmessage = ({ data }) => {
+    const one = open.get(data.id);
+    if (!one) return;
+    if (data.progress) { one.told?.(data.progress); return; }
+    open.delete(data.id);
+    if (data.error === undefined) one.done(data.result);
+    else one.failed(Object.assign(new Error(data.error), { stopped: data.stopped }));
+  };
+  worker.onerror = (event) => { event.preventDefault(); for (const one of open.values()) one.failed(new Error("The computation ended: there may be too little memory; close other pages and load again.")); open.clear(); };
+
+  const need = async (name) => {
+    if (state.loaded.has(name)) return;
+    await ask("network", {}, null, { network: name, parts: await say_parts(name) });
+    state.loaded.add(name);
+  };
+
+  // ---- one long computation at a time: progress, Stop, and a sentence at its end
+  let running = null;
+  const long = async (title, work) => {
+    if (running) return;
+    const bar = $("progress"), busy = show("busy");
+    running = { stops: [] };
+    bar.removeAttribute("value");
+    show("pace").textContent = title;
+    busy.hidden = false;
+    root.querySelectorAll("[data-heavy]").forEach((b) => b.setAttribute("aria-disabled", "true"));
+    const step = (done, of, text) => { Object.assign(bar, { max: of, value: done }); show("pace").textContent = text ?? `${title}: ${done} of ${of}`; };
+    const asked = (task, given, told, more) => { const answer = ask(task, given, told, more); running?.stops.push(answer.stop); return answer; };
+    try { await work(asked, step); say(`${title}: done.`); }
+    catch (error) { say(error.stopped ? `${title}: stopped.` : error.message); }
+    finally {
+      running = null;
+      busy.hidden = true;
+      root.querySelectorAll("[data-heavy]").forEach((b) => b.removeAttribute("aria-disabled"));
+    }
+  };
+  on(button("stop"), "click", () => running?.stops.forEach((stop) => stop()));
+
+  // what a slider asks while it is dragged: the newest question alone
+  const latest = (act) => {
+    let busy = false, next = null;
+    return async (...given) => {
+      next = given;
+      if (busy) return;
+      busy = true;
+      try { while (next) { const now = next; next = null; await act(...now); } } catch (error) { say(error.message); } finally { busy = false; }
+    };
+  };
+
+  const fill = (name, pairs) => { show(name).innerHTML = rows(pairs); };
+  const draw = (name, pixels, words) => { const c = show(name); c.hidden = false; P.paint(c, pixels); if (words) c.setAttribute("aria-label", words); };
+  const grey = (d, gain) => d.map((v) => 0.5 + gain * v);
+  const two = (message = "Choose a second picture first.") => { if (!state.y) say(message); return state.y; };
+
+  // ---- pictures
+  const known = [];
+  for (const one of samples) known.push(await P.exact(P.fromBase64(one.png)));
+  const list = $("#vg-sample");
+  list.replaceChildren(new Option("choose …", ""), ...samples.map((one, k) => new Option(one.name, k)));
+  const clear = () => {
+    for (const name of ["see", "nearest", "fgsm", "match", "match-history", "blind", "singular", "bend", "bend-plane", "bend-angles", "compare"]) show(name).replaceChildren();
+    for (const name of ["fgsm-slide", "fgsm-picture", "match-picture", "match-change", "blind-controls", "blind-picture", "blind-direction", "bend-slide", "bend-picture"]) show(name).hidden = true;
+    button("save-match").hidden = true;
+    Object.assign(state, { way: null, found: null, matched: null, path: null });
+  };
+  const seen = latest(async () => {
+    const out = await ask("see", { x: state.x });
+    show("see").innerHTML = bars(out.top) + `<dl>${rows([["label", out.top[0].name], ["norm of the embedding", out.norm.toFixed(3)]])}</dl>`;
+  });
+  const put = (which, pixels, name, sample = null) => {
+    state[which] = pixels;
+    state.at[which] = sample;
+    P.paint($(`[data-picture="${which}"] canvas`), pixels);
+    $(`[data-picture="${which}"] canvas`).setAttribute("aria-label", `${which === "x" ? "Your picture" : "The second picture"}: ${name}`);
+    show(`named-${which}`).textContent = name;
+    running?.stops.forEach((stop) => stop());
+    clear();
+    return state.x ? seen() : null;
+  };
+  const which = () => $('[name="vg-which"]:checked').value;
+  const given = async (blob, name) => {
+    say(`Shrinking ${name} …`);
+    try {
+      const { pixels, width, height } = await P.shrunk(blob);
+      await put(which(), pixels, name);
+      say(`${name}: the centre of ${width} x ${height} pixels, as 64 x 64.`);
+    } catch (error) { say(error.message); }
+  };
+  on(list, "change", () => list.value !== "" && put(which(), known[list.value], samples[list.value].name, Number(list.value)));
+  on($("#vg-file"), "change", ({ target }) => target.files[0] && given(target.files[0], target.files[0].name));
+  on(root, "dragover", (event) => event.preventDefault());
+  on(root, "drop", (event) => { event.preventDefault(); const file = event.dataTransfer.files[0]; if (file) given(file, file.name); });
+  on(document, "paste", (event) => { const file = [...event.clipboardData.files][0]; if (file) given(file, "the pasted picture"); });
+  on(button("save-x"), "click", () => P.save(state[which()], "picture-64.png"));
+  let film = null;
+  const dark = () => { film?.close(); film?.video.remove(); film = null; show("camera").hidden = true; };
+  on(button("camera"), "click", async () => {
+    try { film = await P.camera(); show("camera").prepend(film.video); show("camera").hidden = false; }
+    catch { say("There is no camera here, or the browser may not use it."); }
+  });
+  on(button("take"), "click", async () => { if (film) { const blob = await film.take(); dark(); await given(blob, "the picture of the camera"); } });
+  on(button("no-camera"), "click", dark);
+
+  // ---- 1. what it sees
+  const heavy = (name, title, work) => { button(name).dataset.heavy = ""; on(button(name), "click", () => long(title, work)); };
+  heavy("nearest", "Nearest samples", async (asked, step) => {
+    const { cosines } = await asked("nearest", { x: state.x, samples: known }, ({ done, of }) => step(done, of));
+    const order = [...cosines.keys()].filter((k) => k !== state.at.x).sort((a, b) => cosines[b] - cosines[a]).slice(0, 5);
+    show("nearest").innerHTML = table("Nearest samples by the cosine of their embeddings", ["sample", "cosine"], order.map((k) => [samples[k].name, cosines[k].toFixed(4)]));
+  });
+
+  // ---- 2. FGSM
+  const epsilonAt = () => Number($("#vg-epsilon").value) * state.way.most / 400;
+  const walked = latest(async () => {
+    if (!state.way) return;
+    const { way } = state, epsilon = epsilonAt(), out = await ask("move", { x: way.start, s: Math.fround(epsilon), d: way.direction });
+    if (way !== state.way) return;
+    draw("fgsm-picture", out.pixels, `The picture moved by ${epsilon.toFixed(4)}`);
+    $('output[for="vg-epsilon"]').textContent = epsilon.toFixed(5);
+    $("#vg-epsilon").setAttribute("aria-valuetext", `${epsilon.toFixed(5)}, ${out.top[0].name}`);
+    fill("fgsm", [["distance to the boundary", way.epsilon === null ? "more than 0.1" : way.epsilon.toFixed(6)], ["outcome", way.outcome], ["label at ε", out.top[0].name],
+      ["confidence at ε", percent(out.top[0].share)], ["PSNR of the step", epsilon ? `${out.psnr.toFixed(1)} dB` : "no change"]]);
+  });
+  heavy("fgsm", "Distance along the sign of the gradient", async (asked, step) => {
+    const way = await asked("fgsm", { x: state.x, jump: $("#vg-jump").checked, seed: 0 }, ({ done, of }) => step(done, of));
+    way.most = way.epsilon ? Math.min(0.1, 2 * way.epsilon) : 0.1;
+    state.way = way;
+    show("fgsm-slide").hidden = false;
+    $("#vg-epsilon").value = way.epsilon ? Math.ceil((400 * way.epsilon) / way.most) : 0;
+    await walked();
+  });
+  on($("#vg-epsilon"), "input", walked);
+
+  // ---- 3. matching
+  heavy("match", "Matching", async (asked, step) => {
+    if (!two()) return;
+    const history = [];
+    const tell = (now, most = 300) => {
+      history.push([now.step ?? history.length, now.cosine]);
+      step(now.step ?? most, most, `Matching: ${now.step ?? "all"} evaluations`);
+      fill("match", [["cosine to the second picture", now.cosine.toFixed(5)], ["distance left", percent(now.residual)], ["PSNR of the change", Number.isFinite(now.psnr) ? `${now.psnr.toFixed(2)} dB` : "no change"]]);
+      draw("match-picture", now.pixels);
+      draw("match-change", now.pixels.map((v, i) => 0.5 + 5 * (v - state.x[i])));
+    };
+    let drawn = -1e9;
+    const last = { now: null };
+    try {
+      const out = await asked("match", { x: state.x, target: state.y }, (now) => {
+        last.now = now;
+        if (performance.now() - drawn > 60) { drawn = performance.now(); tell(now); } else history.push([now.step, now.cosine]);
+      });
+      history.length = 0;
+      out.history.slice(0, -1).forEach((h, k) => history.push([k + 1, h.cosine]));
+      state.matched = out.pixels;
+      tell({ ...out, step: out.evaluations });
+      const { label, top } = await asked("see", { x: out.pixels });
+      show("match").insertAdjacentHTML("beforeend", rows([["outcome", out.arrived ? `arrived after ${out.evaluations} evaluations` : "did not arrive"], ["label now", top[0].name], ["evaluations", out.evaluations]].slice(0, 2)));
+    } finally {
+      state.matched ??= last.now?.pixels ?? null;
+      button("save-match").hidden = !state.matched;
+      if (history.length > 1) show("match-history").innerHTML = curve(history, { x: "evaluations", y: "cosine", alt: "The cosine to the embedding of the second picture by evaluation." }).html;
+    }
+  });
+  on(button("save-match"), "click", () => P.save(state.matched, "matched-64.png"));
+
+  // ---- 4. blind directions
+  const slid = latest(async () => {
+    const { found } = state;
+    if (!found) return;
+    const k = Number($("#vg-direction").value), d = found.vectors[k], r = Number($("#vg-radius").value) / 4;
+    const out = await ask("move", { x: state.x, s: Math.fround(r), d });
+    if (found !== state.found) return;
+    draw("blind-picture", out.pixels);
+    draw("blind-direction", grey(d, 12));
+    $('output[for="vg-radius"]').textContent = r.toFixed(2);
+    $("#vg-radius").setAttribute("aria-valuetext", `${r.toFixed(2)}, ${out.top[0].name}`);
+    fill("blind", [["length of the step", Math.abs(r).toFixed(2)], ["change of the embedding", out.change.toFixed(3)], ["to first order", (Math.abs(r) * found.values[k]).toFixed(3)],
+      ["cosine to where it was", out.cosine.toFixed(4)], ["label", out.top[0].name]]);
+  });
+  heavy("singular", "Directions", async (asked, step) => {
+    const top = await asked("singular", { x: state.x, k: 10 }, (now) => step(now.found ?? 0, 10, `Directions: ${now.products} products with the Jacobian, ${now.found ?? 0} of 10 values found`));
+    const null_ = await asked("blind", { x: state.x, seed: 1 }, ({ done, of }) => step(done, of, `A blind direction: ${done} of at most ${of} steps`));
+    state.found = { values: [...top.values, null_.slope], vectors: [...top.vectors, null_.vector] };
+    $("#vg-direction").replaceChildren(...top.values.map((s, k) => new Option(`singular direction ${k + 1}`, k)), new Option("blind direction", top.values.length));
+    show("blind-controls").hidden = false;
+    $("#vg-radius").value = 4;
+    show("singular").innerHTML = table(`How fast the embedding moves along each, after ${top.products} products with the Jacobian`, ["direction", "embedding per pixel value"],
+      [...top.values.map((s, k) => [`singular ${k + 1}`, s.toFixed(4)]), ["random", null_.random.toFixed(4)], ["blind", null_.slope.toPrecision(2)]]);
+    await slid();
+  });
+  on($("#vg-direction"), "change", slid);
+  on($("#vg-radius"), "input", slid);
+
+  // ---- 5. bend
+  const onLine = () => {
+    const { path } = state;
+    if (!path) return;
+    const k = Number($("#vg-along").value), s = k / 32, angle = path.angles[k - 1];
+    draw("bend-picture", state.x.map((v, i) => v + s * (state.y[i] - v)));
+    $('output[for="vg-along"]').textContent = `${Math.round(100 * s)} %`;
+    $("#vg-along").setAttribute("aria-valuetext", `${Math.round(100 * s)} %, ${path.said[k].name}`);
+    place(show("bend-plane"), path.plane, k);
+    place(show("bend-angles"), path.turns, k - 1);
+    fill("bend", [["label here", `${path.said[k].name}, ${percent(path.said[k].share)}`], ["direction change here", angle === undefined ? "none at an end" : `${((angle * 180) / Math.PI).toFixed(1)}°`],
+      ["straight distance over way", path.straight.toFixed(3)], ["share of the plane shown", percent(path.share)]]);
+  };
+  heavy("bend", "Along the line", async (asked, step) => {
+    if (!two()) return;
+    const out = await asked("bend", { x: state.x, y: state.y }, ({ done, of }) => step(done, of));
+    const plane = curve(out.plane, { x: "first component", y: "second component", equal: true, mark: true, alt: "The path of the embedding in the plane of its first two principal components." });
+    const turns = curve(out.angles.map((a, k) => [100 * (k + 1) / 32, (a * 180) / Math.PI]), { x: "way in %", y: "direction change in degrees", zero: true, alt: "The angle between neighbouring steps of the embedding along the way." });
+    [show("bend-plane").innerHTML, show("bend-angles").innerHTML] = [plane.html, turns.html];
+    state.path = { ...out, plane, turns };
+    show("bend-slide").hidden = false;
+    $("#vg-along").value = 16;
+    onLine();
+  });
+  on($("#vg-along"), "input", onLine);
+
+  // ---- 6. two networks
+  heavy("compare", "Two networks", async (asked, step) => {
+    const names = [state.network, $("#vg-other").value], columns = [];
+    for (const [k, network] of names.entries()) {
+      await need(network);
+      const out = await asked("see", { x: state.x }, null, { network });
+      const way = await asked("fgsm", { x: state.x, jump: false, seed: 0 }, ({ done, of }) => step(done + k * 200, 400, `${network}: ${done} of ${of} steps`), { network });
+      const top = await asked("singular", { x: state.x, k: 3 }, (now) => step(150 + k * 200, 400, `${network}: ${now.products} products`), { network });
+      columns.push([out.top[0].name, percent(out.top[0].share), out.norm.toFixed(3), way.epsilon === null ? "more than 0.1" : way.epsilon.toFixed(6), ...top.values.map((s) => s.toFixed(3))]);
+    }
+    const heads = ["label", "confidence", "norm of the embedding", "distance to the boundary", "largest singular value", "second", "third"];
+    show("compare").innerHTML = table("The same picture in two networks", ["", ...names], heads.map((h, k) => [h, columns[0][k], columns[1][k]]));
+  });
+
+  // ---- link, another network, end
+  on(button("link"), "click", async () => {
+    const setting = new URLSearchParams({ network: state.network, second: $("#vg-other").value, epsilon: $("#vg-epsilon").value, radius: $("#vg-radius").value });
+    for (const w of ["x", "y"]) if (state.at[w] !== null && state.at[w] !== undefined) setting.set(w, state.at[w]);
+    if ($("#vg-jump").checked) setting.set("jump", 1);
+    setting.set("open", [...root.querySelectorAll("details[open]")].map((d) => d.dataset.part).join("."));
+    history.replaceState(null, "", `#setting:${setting}`);
+    show("link").hidden = false;
+    Object.assign($("#vg-link"), { value: location.href }).select();
+    try { await navigator.clipboard.writeText(location.href); say("The link is on the clipboard."); } catch { say("Copy the link from the field."); }
+  });
+  const switched = async () => {
+    const name = $("#vg-network").value;
+    await need(name);
+    state.network = name;
+    clear();
+    say(`${name} is ready.`);
+    if (state.x) await seen();
+  };
+  on($("#vg-network"), "change", () => { running?.stops.forEach((stop) => stop()); switched().catch((error) => say(error.message)); });
+  const close = () => {
+    dark();
+    worker.terminate();
+    URL.revokeObjectURL(address);
+    own.abort();
+    clear();
+    show("app").hidden = true;
+    show("frame").hidden = false;
+    button("load").disabled = false;
+    delete root.dataset.running;
+    say("Closed; the memory is free again.");
+  };
+  on(button("close"), "click", close);
+
+  try {
+    say(`Loading the runtime (${mega("runtime")} MB) …`);
+    await ask("runtime", {}, null, { parts: await fetched("runtime", root.dataset.runtime) });
+    await need(state.network);
+  } catch (error) { close(); throw error; }
+  show("app").hidden = false;
+  show("frame").hidden = true;
+  const first = (key, fallback) => (wanted.has(key) && known[Number(wanted.get(key))] ? Number(wanted.get(key)) : fallback);
+  const [x, y] = [first("x", samples.length - 6), first("y", samples.length - 5)];
+  put("y", known[y], samples[y].name, y);
+  await put("x", known[x], samples[x].name, x);
+  if (wanted.has("open")) root.querySelectorAll("details").forEach((d) => { d.open = wanted.get("open").split(".").includes(d.dataset.part); });
+  $("#vg-jump").checked = wanted.has("jump");
+  for (const [key, field] of [["epsilon", "#vg-epsilon"], ["radius", "#vg-radius"]]) if (wanted.has(key)) $(field).value = wanted.get(key);
+  root.dataset.running = Math.round(performance.now() - began);
+  say(`Ready after ${(root.dataset.running / 1000).toFixed(1)} s: ${state.network} computes in this page.`);
+  root.vitgeom = { ask: (task, given_, told, network) => ask(task, given_, told, network ? { network } : {}), need, put, state };
+};

@@ -1,0 +1,333 @@
+"""What a sweep can measure: public measurements by name, one line each, and functions of one's own."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import Any, Literal
+
+from ..core.arguments import checked
+from ..errors import ArgumentError
+from .files import function_of_file, is_in_file
+
+Unit = Literal["image", "pair"]
+Function = Callable[..., Any]
+PICTURES = ("channel", "y", "x", "component")
+RESERVED = ("images", "block", "labels")  # of an entry, not of the function
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A function that measures images one by one, or pairs of them, and what a sweep keeps of what it returns."""
+
+    name: str
+    function: str | Function
+    """The function, `path/to/file.py:name`, or `module:name` below this package, imported when it is first used."""
+    unit: Unit = "image"
+    together: int = 1
+    """Images a call: neighbours that begin at a multiple of it, so that no block size changes what shares a batch."""
+    block: int = 16
+    """Images a shard, unless told."""
+    keep: tuple[str, ...] | None = None
+    """Variables to keep; all over the unit unless told."""
+    without: tuple[str, ...] = PICTURES
+    """Dimensions whose variables are left out."""
+    partner: str | None = None
+    """Keyword under which the function takes another image beside each one."""
+    head: bool = False
+    """Whether it asks the network for logits."""
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters that a sweep sets itself."""
+    source: str | None = None
+    """SHA-256 of the source of a function of one's own; other code never joins its shards."""
+
+    def load(self) -> Function:
+        """The function itself."""
+        if callable(self.function):
+            return self.function
+        return function_of_file(self.function) if is_in_file(self.function) else named(self.function)
+
+    def check(self, given: Mapping[str, Any]) -> None:
+        """Stop parameters that the function does not have.
+
+        Raises
+        ------
+        ArgumentError
+            If there is one; it names those that there are.
+        """
+        there = inspect.signature(self.load()).parameters.values()
+        known = [p.name for p in there if p.kind is p.KEYWORD_ONLY or p.default is not p.empty]
+        known = [name for name in known if name not in self.fixed and name not in ("seed", "labels", self.partner)]
+        if any(p.kind is p.VAR_KEYWORD for p in there):
+            return
+        for name in given:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join([*known, *RESERVED])}."
+                raise ArgumentError(f"{self.name} has no parameter {name!r}: {hint}")
+
+
+def named(place: str) -> Function:
+    """The function at `module:name` below this package."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"vitgeom_nb.{module}"), name)
+
+
+_HEADED: dict[str, Any] = {"head": True}
+_SOME: dict[str, Any] = {"together": 4, "block": 64, "head": True, "fixed": {"resamples": 1}}  # no interval of so few
+_SAID = ("logits", "label")
+BUILT_IN = (
+    Measure("predictions", "sweeps.image_by_image:predictions", together=32, block=512, **_HEADED),
+    Measure("reliability", "sweeps.image_by_image:predictions", together=32, block=512, keep=_SAID, **_HEADED),
+    Measure("travel_distance", "boundary.travel:travel_distance", **_SOME),
+    Measure("random_jump", "boundary.jumped_travel:random_jump", **_SOME),
+    Measure("direction_change", "bending.direction_change:direction_change", block=8),
+    Measure("step_law", "bending.step_law:step_law", block=8, keep=("angle", "noise_floor"), fixed={"resamples": 1}),
+    Measure("curvature", "bending.path_curvature:curvature", block=8),
+    Measure("additivity", "bending.layer_bending:additivity", block=8),
+    Measure("singular_spectrum", "jacobians.singular_spectrum:singular_spectrum"),
+    Measure("leading_singular_values", "jacobians.lanczos:leading_singular_values"),
+    Measure("step_response", "jacobians.step_response:step_response"),
+    Measure("lldlc", "equivalence.lipschitz:lldlc", block=8, partner="targets"),
+    Measure("match", "sweeps.image_by_image:matches", "pair", together=8, without=(*PICTURES, "step")),
+    Measure("fibre_walk", "equivalence.fibre_walk:fibre_walk", "pair", block=4),
+)  # fmt: skip
+_REGISTRY = {one.name: one for one in BUILT_IN}
+
+
+@checked
+def measure(
+    function: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    unit: Literal["image", "pair"] = "image",
+    together: int = 1,
+    block: int = 16,
+    head: bool = False,
+) -> Any:
+    """Let a function of your own take part in sweeps, under its name.
+
+    It is called with a model and `Images`, or with a model, sources and targets, and with those of `labels`, `seed` and
+    its other parameters by keyword that it has. It returns a measurement, or a mapping of names to arrays whose first
+    axis is that of the images. What it draws at random must depend on `seed` and the image alone.
+
+    Parameters
+    ----------
+    function
+        `f(model, images, *, ...)`, or `f(model, source, target, *, ...)` where `unit="pair"`.
+    name
+        What sweeps call it; the function's own name unless told.
+    unit
+        `"image"`, or `"pair"`: each image with another one, drawn by the seed and its number.
+    together
+        Images a call.
+    block
+        Images a shard, unless the sweep is told.
+    head
+        Whether it needs logits; networks without a classifier head are then skipped.
+
+    Raises
+    ------
+    ArgumentError
+        If a name or a number cannot be.
+
+    Examples
+    --------
+    >>> import tempfile, vitgeom_nb as vg
+    >>> @vg.measure
+    ... def brightness(model, images):
+    ...     return {"brightness": images.pixels.mean((1, 2, 3))}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     done = vg.sweep(["vit"], data="samples:imagenet", measures=["brightness"], out=folder, n=3)
+    ...     vg.open_run(folder)["vit"]["brightness"]["brightness"].shape
+    (3,)
+    """
+    if together < 1 or block < 1:
+        raise ArgumentError(f"together is {together} and block {block}; both are at least one.")
+    options = {"unit": unit, "together": together, "block": block, "head": head}
+    if function is None:
+        return lambda own: _registered(own, name, options)
+    return _registered(function, name, options)
+
+
+def _registered(function: Function, name: str | None, options: Mapping[str, Any]) -> Function:
+    name = str(getattr(function, "__name__", "")) if name is None else name
+    _check_label(name)
+    if any(name == one.name for one in BUILT_IN):
+        raise ArgumentError(f"{name!r} is a measure of this package; pass another name=...")
+    own = Measure(name, function, without=(), source=digest_of_source(function), **options)
+    try:
+        function.sweep_measure = own  # type: ignore[attr-defined]
+    except (AttributeError, TypeError):
+        raise ArgumentError(f"{name} is not written in Python; write a function that calls it.") from None
+    _REGISTRY[name] = own
+    return function
+
+
+def digest_of_source(function: Function) -> str:
+    """SHA-256 of what a function is written as, or of its code where the text is not to be had."""
+    try:
+        text = inspect.getsource(function)
+    except (OSError, TypeError):
+        code = getattr(function, "__code__", None)
+        text = repr((code.co_code, code.co_consts)) if code is not None else type(function).__qualname__
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def names() -> list[str]:
+    """Names of all measures that there are now."""
+    return list(_REGISTRY)
+
+
+def find(name: str) -> Measure:
+    """A measure by its name, or from a file of one's own: `path/to/file.py:function`.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none.
+    """
+    if is_in_file(name):
+        function = function_of_file(name)
+        own: Measure = getattr(function, "sweep_measure", None) or measure(function).sweep_measure
+        return replace(own, function=name)  # a worker reads the file itself
+    if name not in _REGISTRY:
+        close = difflib.get_close_matches(name, _REGISTRY, n=1, cutoff=0.4)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(_REGISTRY)}"
+        raise ArgumentError(f"There is no measure {name!r}: {hint}; file.py:function is one of your own.")
+    return _REGISTRY[name]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One measure of a sweep with its parameters, under a label of its own."""
+
+    label: str
+    measure: Measure
+    parameters: Mapping[str, Any]
+    images: int | None = None
+    block: int | None = None
+    labels: Literal["given", "own"] = "given"
+
+    @property
+    def size(self) -> int:
+        """Images a shard: a multiple of those of a call."""
+        block, together = self.block or self.measure.block, self.measure.together
+        return -(-block // together) * together
+
+
+def entry(text: str, label: str | None = None) -> Entry:
+    """What `[label=]measure[:parameter=value,...]` says; values are JSON where they can be read so, else text.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such measure or parameter.
+    """
+    head, _, rest = text.partition(":")
+    if head.endswith(".py") or ".py:" in text:
+        file, _, rest = text.partition(".py:")
+        function, _, rest = rest.partition(":")
+        head = f"{file}.py:{function}"
+    if "=" in head:
+        label, _, head = head.partition("=")
+    given: dict[str, Any] = {}
+    for part in _parts(rest):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise ArgumentError(f"{text!r:.200} is no measure: write NAME, or NAME:parameter=value,parameter=value.")
+        given[key.strip()] = _value(value.strip())
+    return made(label, head.strip(), given)
+
+
+def made(label: str | None, name: str, given: Mapping[str, Any]) -> Entry:
+    """The entry of a measure by name with parameters; `images`, `block` and `labels` are the sweep's own.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such measure or parameter, or a value is none that JSON holds.
+    """
+    found = find(name)
+    label = found.name if label is None else label.strip()
+    _check_label(label)
+    try:
+        given = json.loads(json.dumps(dict(given)))
+    except (TypeError, ValueError):
+        raise ArgumentError(f"The parameters of {label} must be numbers, texts and lists of them.") from None
+    own = _own(label, **{key: given[key] for key in RESERVED if key in given})
+    rest = {key: value for key, value in given.items() if key not in RESERVED}
+    found.check(rest)
+    return Entry(label, found, rest, **own)
+
+
+def _own(label: str, **given: Any) -> dict[str, Any]:
+    for key in ("images", "block"):
+        if key in given and not (type(given[key]) is int and given[key] > 0):
+            raise ArgumentError(f"{key} of {label} is {given[key]!r}; it is a whole number, at least one.")
+    if given.get("labels", "given") not in ("given", "own"):
+        raise ArgumentError(f"labels of {label} is {given['labels']!r}; it is given or own, the network's own.")
+    return given
+
+
+def entries(measures: Sequence[Any] | Mapping[str, Any]) -> list[Entry]:
+    """What to measure: texts, functions that wear `measure`, or label -> text or (name, parameters).
+
+    Raises
+    ------
+    ArgumentError
+        If one is something else, none is given, or two have one label.
+    """
+    pairs = measures.items() if isinstance(measures, Mapping) else [(None, one) for one in measures]
+    out = [_entry(label, one) for label, one in pairs]
+    if not out:
+        raise ArgumentError("There is nothing to measure; name at least one measure.")
+    labels = [one.label for one in out]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise ArgumentError(f"Two measures are called {twice[0]!r}; give one a label: other={twice[0]}:...")
+    return out
+
+
+def _entry(label: str | None, one: Any) -> Entry:
+    if isinstance(one, str):
+        return replace(entry(one), label=label) if label is not None and _check_label(label) else entry(one)
+    own = getattr(one, "sweep_measure", None)
+    if own is not None:
+        return Entry(label or own.name, own, {})
+    if isinstance(one, (tuple, list)) and len(one) == 2 and isinstance(one[0], str) and isinstance(one[1], Mapping):
+        return made(label, one[0], one[1])
+    raise ArgumentError(
+        f"A measure is a name, (name, parameters) or a function that wears vg.measure, not {type(one).__name__}."
+    )
+
+
+def _check_label(label: str) -> bool:
+    if not _LABEL.fullmatch(label):
+        raise ArgumentError(f"{label!r:.90} is no name for a measure: letters, digits, dots, dashes and underscores.")
+    return True
+
+
+def _parts(text: str) -> list[str]:
+    """Split at commas outside brackets."""
+    out, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{(") - (letter in "]})")
+        if letter == "," and depth == 0:
+            out.append("")
+        else:
+            out[-1] += letter
+    return [part for part in out if part.strip()]
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"True": True, "False": False, "None": None}.get(text, text)

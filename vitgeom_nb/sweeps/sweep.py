@@ -1,0 +1,338 @@
+"""A sweep: every image of a data set, for several networks and measures, each shard once, whatever ends the work."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..core.arguments import checked
+from ..errors import ArgumentError, DataError, Interrupted
+from ..networks.vision_model import VisionModel
+from ..settings import package_version
+from . import images as pictures
+from . import locks, measures, shards
+from .engines import ClusterLost, Engine, engine
+from .measures import Entry
+from .plan import FORMAT, Block, Listing, Network, digest_of, identity, inside, read_document, write_document
+from .progress import Log, Summary
+from .work import Source, Task
+
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+
+
+@checked
+def sweep(
+    models: Sequence[str | VisionModel],
+    *,
+    data: Any,
+    measures: Sequence[Any] | Mapping[str, Any],
+    out: str | os.PathLike[str],
+    n: int | None = None,
+    seed: int = 0,
+    block: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    part: tuple[int, int] | None = None,
+    device: str | None = None,
+    dtype: str = "float32",
+) -> Summary:
+    """Measure whole data sets on several networks, and keep every result: in this process, or on a Dask cluster.
+
+    Images are measured in blocks. Each block of each measure and network becomes one file that is written whole and
+    never changes, so whatever ends a sweep, the same call goes on where it was. Results depend on the seed and the
+    image, never on blocks, workers or their order.
+
+    Parameters
+    ----------
+    models
+        Names for `load`, `path/to/file.py:name` of a model or a function that makes one, or, in this process, models.
+    data
+        `"tiny-imagenet:valid"` and so on as for `labelled`, a folder, `"samples:imagenet"`, `"path/to/file.py:name"`,
+        or, in this process, images. They are taken in the order of the data set.
+    measures
+        Names, each with parameters if need be (`"direction_change:directions=20"`), functions that wear `measure`, or
+        a mapping of labels to names or `(name, parameters)`. Three parameters are the sweep's own: `images`, how many;
+        `block`, how many a shard; `labels="own"`, the network's labels in place of the given ones.
+    out
+        Folder of the run. Networks, measures and images may be added to a run; what is there is not measured again.
+    n
+        Images to measure, from the first; all of them unless told.
+    seed
+        Of everything random.
+    block
+        Images a shard, where a measure does not say; what suits the measure unless told.
+    workers
+        That many processes of a local Dask cluster in place of this process; needs the extra `sweep`.
+    scheduler
+        Address of a Dask scheduler whose workers see the folder `out`, in place of both.
+    part
+        `(i, n)`: only every n-th shard from the i-th. Parts need no scheduler, and may run at the same time.
+    device, dtype
+        Where and in which precision networks compute, as for `load`.
+
+    Returns
+    -------
+    Summary
+        What was measured, what was there, what was skipped or failed and why. `open_run(out)` has the results.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such measure or parameter, Dask is needed and not there, or no scheduler answers.
+    DataError
+        If there are no such images, another sweep writes into the folder, or the folder holds other images, another
+        seed, another version, other weights or other parameters.
+    Interrupted
+        If someone stops it; `finished` is then the summary.
+
+    Examples
+    --------
+    >>> import tempfile, vitgeom_nb as vg
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     done = vg.sweep(["vit"], data="samples:imagenet", measures=["predictions"], out=folder, n=4)
+    ...     run = vg.open_run(folder)
+    ...     run["vit"]["predictions"]["logits"].shape
+    (4, 200)
+    >>> done.measured, done.complete
+    (4, True)
+    """
+    plan = _Plan(models, data, measures, Path(out), n, seed, block, part or (1, 1), device, dtype)
+    if (workers is not None or scheduler is not None) and not plan.travels:
+        raise ArgumentError("Workers load networks and images by name or from a file; pass path/to/file.py:name.")
+    if workers is not None and (scheduler is not None or not 1 <= workers <= 4096):
+        raise ArgumentError("Ask for one worker or more, or name a scheduler.")
+    try:
+        plan.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{plan.out} cannot be a folder ({error.strerror}); choose another.") from None
+    with locks.held(plan.out, plan.part) as sure:
+        plan.begin()
+        if sure and plan.part[1] == 1:
+            locks.tidy(plan.out)
+        with Log(plan.out, plan.part) as log, engine(workers, scheduler) as used:
+            if not sure:
+                log.line("this file system has no locks: see to it that no other sweep writes here")
+            return _run(plan, used, Summary(plan.out), log)
+
+
+def _run(plan: _Plan, used: Engine, summary: Summary, log: Log) -> Summary:
+    """Measure everything that is not there yet; whatever ends it, the summary says what is done."""
+    watch = time.perf_counter()
+    skipped: set[tuple[str, str]] = set()
+    try:
+        for task, outcome in used.outcomes(plan.tasks(used, summary, log, skipped)):
+            key = task.network.name, task.entry.label
+            if outcome.stop is not None:
+                summary.stopped = outcome.stop
+                break
+            if outcome.skip is not None and key not in skipped:
+                skipped.add(key)
+                summary.skip(" ".join(key), outcome.skip)
+                log.line(f"{' '.join(key)} is skipped: {outcome.skip}")
+            summary.add(task, outcome)
+            log.done(task, outcome)
+    except ClusterLost as error:
+        summary.stopped = f"{error}; the same command goes on from here."
+    except DataError as error:
+        summary.stopped = str(error)
+    except KeyboardInterrupt:
+        summary.stopped = "Someone stopped it; the same command goes on from here."
+        raise Interrupted(f"Stopped after {summary.measured} images and pairs; the run is whole.", summary) from None
+    finally:
+        summary.seconds = time.perf_counter() - watch
+        log.end(summary)
+    return summary
+
+
+class _Unfit(DataError):
+    """What one network, or one measure of it, is passed over for."""
+
+
+class _Plan:
+    """What is asked for, checked against what the folder holds."""
+
+    def __init__(
+        self,
+        models: Sequence[str | VisionModel],
+        data: Any,
+        asked: Any,
+        out: Path,
+        n: int | None,
+        seed: int,
+        block: int | None,
+        part: tuple[int, int],
+        device: str | None,
+        dtype: str,
+    ) -> None:
+        if isinstance(asked, str) or not isinstance(asked, (Sequence, Mapping)):
+            raise ArgumentError("measures takes a list of names, or a mapping from labels to them.")
+        if dtype not in DTYPES:
+            raise ArgumentError(f"dtype is {dtype!r}; choose one of {', '.join(DTYPES)}.")
+        if not models:
+            raise ArgumentError("There are no networks to measure; name at least one.")
+        if not 1 <= part[0] <= part[1]:
+            raise ArgumentError(f"Part {part[0]}/{part[1]} is none: parts go from 1/{part[1]} to {part[1]}/{part[1]}.")
+        if (n is not None and n < 1) or (block is not None and block < 1):
+            raise ArgumentError("Ask for at least one image, and at least one a block.")
+        self.models, self.data, self.out, self.seed, self.part = models, data, out, seed, part
+        self.device, self.dtype, self.package = device, dtype, package_version()
+        self.entries = measures.entries(asked)
+        self.block = block
+        self.about = pictures.about(data)
+        self.n = self.about.images if n is None else n
+        self.travels = isinstance(data, str) and all(isinstance(model, str) for model in models)
+        for entry in self.entries:
+            wanted = self.images(entry)
+            if wanted > self.about.images:
+                raise ArgumentError(f"{self.about.name} has {self.about.images} images, not {wanted}; ask for fewer.")
+            if (entry.measure.unit == "pair" or entry.measure.partner) and self.about.images < 2:
+                raise ArgumentError(f"{entry.label} takes pairs of images, and there is one.")
+
+    def images(self, entry: Entry) -> int:
+        """Images of an entry: its own number, else that of the sweep."""
+        return entry.images or self.n
+
+    def begin(self) -> None:
+        """Write what the run is about, or see that it is the same as before.
+
+        Raises
+        ------
+        DataError
+            If the folder holds other images, another seed or another version.
+        """
+        path = self.out / "run.json"
+        document = {"format": FORMAT, "package": self.package, "seed": self.seed, "data": asdict(self.about)}
+        if path.exists() or path.is_symlink():
+            before = read_document(path, format=int, package=str, seed=int, data=dict)
+            for key, words in (("format", "form"), ("package", "version"), ("seed", "seed")):
+                if before[key] != document[key]:
+                    raise DataError(
+                        f"{self.out} was made with another {words} ({before[key]!s:.40}, now {document[key]}); choose "
+                        "another --out."
+                    )
+            if {**before["data"], "name": ""} != {**asdict(self.about), "name": ""}:
+                raise DataError(
+                    f"{self.out} holds measurements of other images ({before['data'].get('name')!s:.80}); choose "
+                    "another --out."
+                )
+        else:
+            if any(inside(self.out / "networks").glob("*")):
+                raise DataError(f"{path} is missing beside networks/; choose another --out.")
+            write_document(path, document)
+
+    def tasks(self, used: Engine, summary: Summary, log: Log, skipped: set[tuple[str, str]]) -> Iterator[Task]:
+        """What is to be measured, network by network, found as it is asked for."""
+        seen: dict[str, str] = {}
+        for model in self.models:
+            source = Source(model, self.device, self.dtype)
+            found = used.describe(source)
+            name = model if isinstance(model, str) else model.name
+            try:
+                if not isinstance(found, Network):
+                    raise _Unfit(str(found))
+                if found.name in seen:
+                    raise _Unfit(f"{seen[found.name]} is called {found.name} too; rename one.")
+                self._check_network(found)
+            except _Unfit as error:
+                summary.skip(name, str(error))
+                log.line(f"{name} is skipped: {error}")
+                continue
+            seen[found.name] = name
+            yield from self._of_network(source, found, summary, log, skipped)
+
+    def _of_network(
+        self, source: Source, found: Network, summary: Summary, log: Log, skipped: set[tuple[str, str]]
+    ) -> Iterator[Task]:
+        folder = self.out / "networks" / found.folder
+        write_document(folder / "network.json", asdict(found))
+        listed = []
+        for entry in self.entries:
+            try:
+                if entry.measure.head and not found.head:
+                    raise _Unfit(f"{found.name} has no classifier head.")
+                place, about, listing = self._entry(folder, entry)
+            except _Unfit as error:
+                summary.skip(f"{found.name} {entry.label}", str(error))
+                log.line(f"{found.name} {entry.label} is skipped: {error}")
+                continue
+            listed.append((entry, place, about, listing))
+        work = [self._count(listing) for *_, listing in listed]
+        summary.present += sum(there for there, _ in work)
+        log.begin(found.name, sum(there for there, _ in work), sum(left for _, left in work))
+        for entry, place, about, listing in listed:
+            for block in self._blocks(listing, place, about | {"weights": found.weights}):
+                if (found.name, entry.label) in skipped:
+                    break
+                yield Task(
+                    str(place), source, found, self.data, entry, block, self.seed, self.about.images,
+                    about | {"weights": found.weights}, self.package,
+                )  # fmt: skip
+
+    def _check_network(self, found: Network) -> None:
+        """Stop a network whose name the run knows with other weights."""
+        for path in sorted(inside(self.out / "networks").glob("*/network.json")):
+            before = read_document(path, name=str, weights=str)
+            if before["name"] == found.name and path.parent.name != found.folder and _has_shards(path.parent):
+                differs = "other weights" if before["weights"] != found.weights else "another precision or layer"
+                raise _Unfit(f"{self.out} holds measurements of {found.name} with {differs}; choose another --out.")
+
+    def _entry(self, folder: Path, entry: Entry) -> tuple[Path, dict[str, Any], Listing]:
+        """Folder, identity and shards of an entry; its document is written, or grows by images."""
+        known = identity(entry, self.about, self.seed, self.package)
+        about = {"label": entry.label, "identity": digest_of(known)}
+        place = folder / f"{entry.label}-{about['identity']}"
+        for other in sorted(folder.glob(f"{entry.label}-*/measure.json")):
+            same = other.parent != place and read_document(other, label=str)["label"] == entry.label
+            if same and _has_shards(other.parent, depth=1):
+                raise _Unfit(
+                    f"{self.out} holds {entry.label} with other parameters; choose another --out, or give these "
+                    f"a label of their own: other={entry.measure.name}:..."
+                )
+        size, images = (entry.size if entry.block or not self.block else _up(self.block, entry)), self.images(entry)
+        path = place / "measure.json"
+        if path.exists():
+            before = read_document(path, block=int, images=int)
+            # a run keeps its blocks, and is never cut short: shards of a plan fit together
+            if before["block"] >= 1 and before["images"] <= self.about.images:
+                size, images = before["block"], max(images, before["images"])
+        document = {**known, **about, "unit": entry.measure.unit, "block": size, "images": images}
+        write_document(path, document)
+        return place, about, Listing(place, images, size)
+
+    def _mine(self, number: int) -> bool:
+        return number % self.part[1] == self.part[0] - 1
+
+    def _count(self, listing: Listing) -> tuple[int, int]:
+        """Images of this part that have been measured, and that have not."""
+        there = left = 0
+        for number, known in enumerate(listing.there):
+            if self._mine(number):
+                start, stop = listing.bounds(number)
+                missing = listing.failed(number) if known else stop - start
+                there, left = there + stop - start - missing, left + missing
+        return there, left
+
+    def _blocks(self, listing: Listing, place: Path, about: Mapping[str, Any]) -> Iterator[Block]:
+        for number, known in enumerate(listing.there):
+            if not self._mine(number) or (known and not listing.failed(number)):
+                continue
+            start, stop = listing.bounds(number)
+            if not known:
+                yield Block(start, stop)
+                continue
+            before = shards.read(place / listing.name(number), {**about, "start": start, "stop": stop})
+            generation = listing.lacking[number][0]
+            yield Block(start, stop, generation, tuple(sorted(shards.failures(before))))
+
+
+def _up(block: int, entry: Entry) -> int:
+    together = entry.measure.together
+    return -(-block // together) * together
+
+
+def _has_shards(folder: Path, depth: int = 2) -> bool:
+    return next(folder.glob("*/" * (depth - 1) + "*.nc"), None) is not None
