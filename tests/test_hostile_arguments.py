@@ -136,6 +136,7 @@ NAMED: dict[str, dict[str, Any]] = {
         for name in ("speed", "speed_memory", "speed_growth")
     },
     "vg.class_names": {"name": "cifar10"},
+    "figures.ledger": {"table": vg.claims.table({}, networks=["vit"])},
 }
 
 

@@ -101,6 +101,10 @@ BUILT_IN = (
     Measure("step_response", "jacobians.step_response:step_response"),
     Measure("lldlc", "equivalence.lipschitz:lldlc", block=8, partner="targets"),
     Measure("match", "sweeps.image_by_image:matches", "pair", together=8, without=(*PICTURES, "step")),
+    Measure("class_cosines", "equivalence.class_cosines:class_cosines", together=2000, block=2000),
+    Measure("corrupted_predictions", "calibration.corruptions:corrupted_predictions", block=256, **_HEADED),
+    Measure("smallest_attack", "boundary.smallest_attack:smallest_attack", together=8, block=32, **_HEADED),
+    Measure("untrained_direction_change", "bending.untrained:untrained_direction_change", block=8),
     Measure("fibre_walk", "equivalence.fibre_walk:fibre_walk", "pair", block=4),
 )  # fmt: skip
 _REGISTRY = {one.name: one for one in BUILT_IN}
