@@ -24,6 +24,8 @@ SEARCH: dict[str, Any] = {"epsilon_max": 1.0, "grid": 20}
 # every public measurement of a network, with arguments small enough for a test
 MEASUREMENTS: dict[str, Callable[[], xr.Dataset]] = {
     "additivity": lambda: vg.additivity(MODEL, IMAGES, directions=2),
+    "class_cosines": lambda: vg.class_cosines(MODEL, pixels(4), torch.tensor([0, 0, 1, 1])),
+    "corrupted_predictions": lambda: vg.corrupted_predictions(MODEL, IMAGES, LABELS),
     "curvature": lambda: vg.curvature(MODEL, IMAGES, directions=2),
     "direction_change": lambda: vg.direction_change(MODEL, IMAGES, directions=2, steps=4),
     "fgsm_path": lambda: vg.fgsm_path(MODEL, IMAGES, LABELS, lengths=(0.0, 0.1), **SEARCH),
@@ -37,18 +39,56 @@ MEASUREMENTS: dict[str, Callable[[], xr.Dataset]] = {
     "path_plane": lambda: vg.path_plane(MODEL, IMAGES, LABELS, head=MODEL.module[3], points=5, resolution=5, **SEARCH),
     "random_jump": lambda: vg.random_jump(MODEL, IMAGES, LABELS, pictures=True, **SEARCH),
     "reliability": lambda: vg.reliability(MODEL, IMAGES, LABELS),
+    "smallest_attack": lambda: vg.smallest_attack(MODEL, IMAGES, LABELS, epsilon_max=1.0, grid=3),
+    "smooth_calibration": lambda: vg.smooth_calibration(MODEL, pixels(9), torch.arange(9) % 5, points=5),
     "singular_spectrum": lambda: vg.singular_spectrum(MODEL, IMAGES, vectors=True),
     "singular_steps": lambda: vg.singular_steps(MODEL, IMAGES, ranks=(1, 2), radii=(0.1, 1.0)),
     "step_law": lambda: vg.step_law(MODEL, IMAGES, directions=2, resamples=3),
     "step_response": lambda: vg.step_response(MODEL, IMAGES, radii=(0.1, 1.0), directions=2),
     "temperature": lambda: vg.temperature(MODEL, pixels(9), torch.arange(9) % 5),
     "trajectory": lambda: vg.trajectory(MODEL, IMAGES[:1], points=5, curves=2),
+    "untrained_direction_change": lambda: vg.untrained_direction_change(
+        vg.load("resnet"), vg.samples("cifar10", n=1, size=64), directions=2, steps=4
+    ),
     "travel_distance": lambda: vg.travel_distance(MODEL, IMAGES, LABELS, pictures=True, **SEARCH),
 }
 LABELLED = {"fgsm_direction", "fgsm_path", "fgsm_step", "path_plane", "random_jump", "reliability", "temperature"}
-LABELLED |= {"travel_distance"}
+LABELLED |= {"travel_distance", "class_cosines", "corrupted_predictions"}
+LABELLED |= {"smallest_attack", "smooth_calibration"}
 PAIRED = {"fibre_walk", "homotopy", "match"}
 OTHERWISE = {"export_onnx", "match_remainder", "predict", "jvp", "vjp"}  # take a folder, a measurement, data, vectors
+# measurements of another measurement, or of a card
+ALSO: dict[str, Callable[[], xr.Dataset]] = {
+    "match_remainder": lambda: vg.match_remainder(MODEL, measured("match")),
+    "training_history": lambda: vg.training_history("vit"),
+}
+# what gives images, labels or predictions: a name first, then how many and how large, in this order
+DATA = {"samples": ["name", "n", "size"], "labelled": ["name", "split", "n", "size"]}
+DATA |= {
+    "validation_predictions": ["name", "n", "seed"],
+    "recorded_predictions": ["name"],
+    "training_history": ["name"],
+}
+# figures and explorers of something else than measurements: tables, images, predictions, the network known by hand
+OTHER_LEADS = {
+    "figures.calibration_errors": "groups",
+    "figures.plane": "seen",
+    "figures.plane_matches": "seen",
+    "figures.plane_travel": "seen",
+    "figures.plane_walk": "seen",
+    "figures.sample_images": "batches",
+    "figures.speed": "table",
+    "figures.speed_growth": "table",
+    "figures.speed_memory": "table",
+    "figures.turns": "bend",
+    "explore.reliability": "predictions",
+}
+SHOWN = {
+    f"{room}.{name}": function
+    for room in ("figures", "explore")
+    for name in getattr(vg, room).__all__
+    if inspect.isfunction(function := getattr(getattr(vg, room), name))
+}
 FORBIDDEN = {"batch", "batch_size", "count", "image", "start", "toward", "epsilons", "size", "n_directions"}
 KINDS = {"directions": int, "steps": int, "seed": int}
 _DONE: dict[str, xr.Dataset] = {}
@@ -56,7 +96,7 @@ _DONE: dict[str, xr.Dataset] = {}
 
 def measured(name: str) -> xr.Dataset:
     if name not in _DONE:
-        _DONE[name] = MEASUREMENTS[name]()
+        _DONE[name] = (MEASUREMENTS | ALSO)[name]()
     return _DONE[name]
 
 
@@ -97,7 +137,7 @@ def test_what_is_random_has_a_seed(name: str) -> None:
     assert (measured(name).attrs["seed"] >= 0) == ("seed" in {p.name for p in signature(name)})
 
 
-@pytest.mark.parametrize("name", sorted(MEASUREMENTS))
+@pytest.mark.parametrize("name", sorted(MEASUREMENTS | ALSO))
 def test_units_and_ends_of_intervals(name: str) -> None:
     found = measured(name)
     for key, variable in found.variables.items():
@@ -112,20 +152,50 @@ def test_units_and_ends_of_intervals(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(MEASUREMENTS))
 def test_images_are_pixels_and_pairs_are_source_and_target(name: str) -> None:
-    found = measured(name)
+    found, original = measured(name), "source" if name in PAIRED else "pixels"
     if name in PAIRED:
         assert found.sizes["pair"] == len(IMAGES)
         assert "image" not in found.dims
         torch.testing.assert_close(torch.from_numpy(found.target.values), OTHERS)
     pictures = [key for key, v in found.variables.items() if {"channel", "y", "x"} <= set(v.dims)]
-    same = {
-        key
-        for key in pictures
-        if found[key].shape[-4:] == tuple(IMAGES.shape) and abs(found[key].values - IMAGES.numpy()).max() < 1e-6
-    }
-    assert same <= {"pixels", "source"}
-    if same:
-        assert found[same.pop()].attrs["units"] == "pixel"
+    whole = [key for key in pictures if found[key].ndim == 4 and found[key].shape == tuple(IMAGES.shape)]
+    same = {key for key in whole if abs(found[key].values - IMAGES.numpy()).max() < 1e-6}
+    assert same <= {original}
+    # whoever keeps pictures keeps the one they come from; singular vectors and J are directions at it
+    if any(found[key].attrs["units"] == "pixel" for key in pictures):
+        kept = torch.from_numpy(found[original].values).view(-1, *IMAGES.shape[1:])
+        torch.testing.assert_close(kept, IMAGES[: len(kept)])
+        assert found[original].attrs["units"] == "pixel"
+
+
+@pytest.mark.parametrize("name", sorted(DATA))
+def test_data_are_asked_for_by_name_number_and_size(name: str) -> None:
+    positional = [p for p in signature(name) if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    assert [p.name for p in positional] == DATA[name]
+    assert all("int" in str(p.annotation) for p in signature(name) if p.name in ("n", "seed"))
+
+
+@pytest.mark.parametrize("name", ["jvp", "predict", "vjp"])
+def test_what_gives_no_measurement_takes_images_second(name: str) -> None:
+    assert [p.name for p in signature(name)][:2] == ["model", "images"]
+
+
+@pytest.mark.parametrize("name", sorted(SHOWN))
+def test_figures_and_explorers_take_measurements_first(name: str) -> None:
+    lead, *rest = inspect.signature(SHOWN[name]).parameters.values()
+    assert lead.name == OTHER_LEADS.get(name, "measurement" if "Iterable" not in hint(lead) else "measurements")
+    numbers = {p.name: hint(p) for p in rest if p.name in ("image", "images", "pair")}
+    for argument, kind in numbers.items():
+        assert kind.startswith("int") if argument != "images" else kind == "Any", f"{argument} of {name} is {kind}"
+    assert inspect.signature(SHOWN[name]).return_annotation == ("Figure" if name.startswith("figures") else "Display")
+    if name.startswith("explore") and name not in OTHER_LEADS:
+        assert rest[0].name == "models"
+        assert rest[0].default is None
+
+
+def hint(argument: inspect.Parameter) -> str:
+    """The annotation of an argument, with the one alias that figures and explorers use written out."""
+    return str(argument.annotation).replace("Measurements", "xr.Dataset | Iterable[xr.Dataset]")
 
 
 def test_the_reference_page_states_the_conventions() -> None:
@@ -141,6 +211,11 @@ def test_the_reference_page_states_the_conventions() -> None:
         "pixels",
         "source",
         "target",
+        "measurement",
+        "measurements",
+        "models",
+        "image",
+        "pair",
         "model.batch_size",
         *UNITS,
     ):

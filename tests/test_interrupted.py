@@ -9,6 +9,7 @@ import xarray as xr
 
 import vitgeom_nb as vg
 from tests import tiny_networks
+from tests.test_conventions import of_a_model
 from vitgeom_nb.calibration.predictions import Predictions
 from vitgeom_nb.core.images import Images
 from vitgeom_nb.core.measurement import parameters
@@ -49,7 +50,24 @@ MEASURES = {
     "trajectory": (lambda m, x, y: vg.trajectory(m, x[:1], curves=3, points=5), "feature"),
     "direction_change": (lambda m, x, y: vg.direction_change(m, x, directions=3, steps=4), "angle"),
     "curvature": (lambda m, x, y: vg.curvature(m, x, directions=3), "curvature"),
+    "path_plane": (
+        lambda m, x, y: vg.path_plane(m, x, y, head=m.module[3], points=5, resolution=5, epsilon_max=1.0),
+        "epsilon",
+    ),
+    "fgsm_direction": (lambda m, x, y: vg.fgsm_direction(m, x, y), None),
+    "fgsm_step": (lambda m, x, y: vg.fgsm_step(m, x, y), "seen"),
+    "jvp": (lambda m, x, y: vg.jvp(m, x, x), None),
+    "vjp": (lambda m, x, y: vg.vjp(m, x, torch.ones(len(x), m.dim, dtype=m.dtype)), None),
 }
+METHODS = ("embeddings", "labels", "probabilities")
+KEEPS_NOTHING = {
+    "temperature": "it is one number, fitted to all images",
+    "match_remainder": "it looks at the end of a match, in one pass for all pairs",
+}
+
+
+def test_every_function_of_a_model_keeps_what_is_finished_or_says_why_not():
+    assert sorted([*MEASURES, *KEEPS_NOTHING]) == sorted([*of_a_model(), *METHODS])
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +141,7 @@ def test_what_is_finished_comes_with_the_exception(problem, name):
             values = content(finished, variable)
             assert len(values) <= shape[0]
             if values.dtype.kind == "f" and name != "fgsm_path":
-                assert np.isfinite(values).any() or name in ("travel_distance", "random_jump")
+                assert np.isfinite(values).any() or name in ("travel_distance", "random_jump", "path_plane")
     assert kept, f"of {total} passes"
 
 
@@ -157,3 +175,16 @@ def test_nothing_finished_leaves_the_exception_as_it_is(problem):
         assert type(caught) is OwnError
         assert not hasattr(caught, "finished")
         assert not told(caught)
+
+
+def test_the_planes_that_were_seen_are_right(problem):
+    model, x, labels = problem
+    measure, _ = MEASURES["path_plane"]
+    whole = measure(model, x, labels)
+    before, calls = ending(OwnError(), 10**9)
+    measure(model.watched(before), x, labels)
+    caught = ended(model, measure, "epsilon", OwnError("broken"), calls[0] - 1, x, labels)
+    seen = caught.finished.isel(image=slice(0, COUNT - 1))
+    assert np.isnan(caught.finished.margin[-1]).all()
+    for name, values in whole.isel(image=slice(0, COUNT - 1)).items():
+        np.testing.assert_allclose(seen[name], values, rtol=1e-9, atol=1e-9)

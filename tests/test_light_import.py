@@ -16,6 +16,7 @@ from .chapters import ROOT
 
 HEAVY = (
     "IPython",
+    "dask.base",
     "foolbox",
     "huggingface_hub",
     "ipywidgets",
@@ -40,6 +41,8 @@ def offline(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo"):
         raise RuntimeError(f"{event} {arguments}")
 sys.addaudithook(offline)
+# dask is an extra, and where it is installed xarray imports it, and scipy with it: as if it were not
+sys.modules["dask"] = None
 steps, heavy = json.loads(sys.argv[1])
 found, names = [], {}
 for step in steps:
@@ -88,6 +91,15 @@ def test_recorded_predictions_need_no_timm_and_only_a_widget_brings_widgets() ->
         "explorer.widget()": computed | {"matplotlib", "ipywidgets", "IPython"},
     }
     assert dict(zip(steps, held_after(*steps), strict=True)) == steps
+
+
+def test_dask_is_out_of_reach_installed_or_not(tmp_path: Path) -> None:
+    (tmp_path / "dask").mkdir()
+    for module in ("__init__", "base", "array"):
+        (tmp_path / "dask" / f"{module}.py").write_text("import scipy")
+    assert held_after("import xarray as xr; xr.Dataset({'a': ('x', [1.0])}).isel(x=0)", folder=tmp_path) == [
+        MEASUREMENT
+    ]
 
 
 def commands() -> list[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from PIL import Image
 import vitgeom_nb as vg
 from vitgeom_nb import __main__ as command
 from vitgeom_nb import settings
+from vitgeom_nb.core import stopping
 from vitgeom_nb.data.registry import KNOWN
 from vitgeom_nb.hub.transfer import fetch
 from vitgeom_nb.networks import embedded as zoo
@@ -199,9 +202,32 @@ def test_help_and_unknown_commands_leave_by_argparse(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as helped:
         command.main(["--help"])
     assert helped.value.code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["dance"], "vitgeom-nb: argument COMMAND: invalid choice: 'dance'"),
+        ([], "vitgeom-nb: the following arguments are required: COMMAND"),
+        (["figures", "--images", "x"], "vitgeom-nb figures: argument --images: invalid int value: 'x'"),
+        (["doctor", "a\nb"], "vitgeom-nb: unrecognized arguments: a b; vitgeom-nb --help lists what there is."),
+    ],
+)
+def test_what_is_no_command_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
     with pytest.raises(SystemExit) as failed:
-        command.main(["dance"])
+        command.main(arguments)
     assert failed.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith(words)
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["banana", "meta"])
+def test_doctor_tells_of_a_device_that_is_not_there(capsys, monkeypatch, hub: StandInHub, name: str) -> None:
+    monkeypatch.setenv("VITGEOM_DEVICE", name)
+    status, out, _ = run(capsys, "doctor")
+    assert status == 1
+    assert f"There is no device '{name}' that VITGEOM_DEVICE names here" in out
 
 
 SLEEPING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
@@ -248,17 +274,35 @@ def test_a_folder_that_is_a_file_is_one_sentence(capsys: pytest.CaptureFixture[s
         assert err.count("\n") == 1
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_no_half_figure(capsys, tmp_path: Path, monkeypatch, small) -> None:
-    def full(figure: Figure, path: Path, **options: object) -> None:
-        Path(path).write_bytes(b"half")
+def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_figure(capsys, tmp_path: Path, monkeypatch, small) -> None:
+    def full(file: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(vg, "load", lambda name, device=None: small)
-    monkeypatch.setattr(Figure, "savefig", full)
+    monkeypatch.setattr(os, "fsync", full)
+    earlier = tmp_path / "resnet-direction-change.png"
+    earlier.write_bytes(b"earlier")
     status, _, err = run(capsys, "figures", "direction-change", "--out", str(tmp_path))
     assert status == 2
-    assert "cannot be written (No space left on device)" in err
-    assert list(tmp_path.iterdir()) == []
+    assert "no space left for" in err
+    assert list(tmp_path.iterdir()) == [earlier]
+    assert earlier.read_bytes() == b"earlier"
+
+
+def test_a_figure_that_is_stopped_while_it_is_drawn_leaves_the_earlier_one(
+    capsys, tmp_path: Path, monkeypatch, small
+) -> None:
+    def stopped(figure: Figure, file: BinaryIO, **options: object) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vg, "load", lambda name, device=None: small)
+    monkeypatch.setattr(Figure, "savefig", stopped)
+    earlier = tmp_path / "resnet-direction-change.png"
+    earlier.write_bytes(b"earlier")
+    assert run(capsys, "figures", "direction-change", "--out", str(tmp_path))[::2] == (130, f"{stopping.WORDS}\n")
+    assert list(tmp_path.iterdir()) == [earlier]
+    assert earlier.read_bytes() == b"earlier"
 
 
 def test_a_name_with_a_slash_becomes_a_file_in_the_folder(capsys, tmp_path: Path, monkeypatch, small) -> None:
@@ -298,3 +342,98 @@ def test_a_closed_pipe_is_silent() -> None:
     done = subprocess.run(command_line, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_full_stdout_is_one_line(buffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        command_line = [sys.executable, "-m", "vitgeom_nb", "figures"]
+        here = os.environ | {"PYTHONUNBUFFERED": buffered}
+        done = subprocess.run(command_line, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=here)
+    words = "vitgeom-nb: stdout cannot be written (No space left on device); make room, or send it elsewhere.\n"
+    assert (done.returncode, done.stderr) == (2, words)
+
+
+def test_a_closed_stdout_is_one_line() -> None:
+    command_line = ["sh", "-c", '"$0" -m vitgeom_nb figures >&-', sys.executable]
+    done = subprocess.run(command_line, capture_output=True, text=True, check=False)
+    words = "vitgeom-nb: stdout is closed; let it be a terminal, a file or a pipe.\n"
+    assert (done.returncode, done.stderr) == (2, words)
+
+
+# Runs the command line as `python -m` does, and sends itself Ctrl-C when a module is looked for, or at the end
+STOPPED = """
+import os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == wanted:
+            sys.meta_path.remove(self)
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                for _ in range(1000): pass
+            except BaseException:
+                if how == "raised": raise
+                if how == "another": raise ImportError("cannot load module more than once per process") from None
+wanted, how, *sys.argv[1:] = sys.argv[1:]
+import vitgeom_nb
+sys.meta_path.insert(0, Finder())
+if wanted == "end":
+    import atexit
+    atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+runpy.run_module("vitgeom_nb", run_name="__main__", alter_sys=True)
+"""
+
+
+def ended_by_ctrl_c(wanted: str, how: str, *arguments: str) -> tuple[int, str]:
+    command_line = [sys.executable, "-c", STOPPED, wanted, how, *arguments]
+    done = subprocess.run(command_line, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "how"),
+    [
+        ("argparse", "raised"),
+        ("torch", "raised"),
+        ("torch", "another"),
+        ("timm", "swallowed"),
+        ("matplotlib", "another"),
+    ],
+)
+def test_ctrl_c_is_one_line_whatever_becomes_of_it(module: str, how: str, tmp_path: Path) -> None:
+    arguments = ("figures", "direction-change", "--model", "mobilenetv2", "--images", "2", "--out", str(tmp_path / "x"))
+    assert ended_by_ctrl_c(module, how, *arguments) == (130, f"{stopping.WORDS}\n")
+    assert not list(tmp_path.rglob("*.p*"))  # no figure, and no part of one
+
+
+def test_ctrl_c_after_the_end_is_too_late() -> None:
+    assert ended_by_ctrl_c("end", "raised", "figures") == (0, "")
+
+
+def test_others_get_ctrl_c_as_before(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    run(capsys, "figures")
+    assert signal.getsignal(signal.SIGINT) is before
+    stopping.check()
+
+
+@pytest.mark.parametrize("ends", ["returns", "raises", "exits"])
+def test_ctrl_c_decides_the_ending_of_a_call_too(capsys, monkeypatch, ends: str) -> None:
+    def stopped(options: object) -> int:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            if ends == "raises":
+                raise RecursionError("maximum recursion depth exceeded") from None
+            if ends == "exits":
+                raise SystemExit(1) from None
+        return 0
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        monkeypatch.setattr(command, "show_models", stopped)
+        assert run(capsys, "models") == (130, "", f"{stopping.WORDS}\n")
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -99,7 +100,27 @@ def test_a_circle_is_found() -> None:
     assert circles(chain | {"c": {"a"}}) == [{"a", "b", "c"}]
 
 
+def environment_readers(source: str) -> list[str]:
+    """What in a module's text reads or sets variables of the environment."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
+    used = [ast.unparse(n) for n in nodes if isinstance(n, ast.Attribute) and n.attr in names]
+    taken = [n for n in nodes if isinstance(n, ast.ImportFrom) and n.module == "os"]
+    return used + [alias.name for n in taken for alias in n.names if alias.name in names]
+
+
+def test_settings_alone_reads_the_environment() -> None:
+    folder = Path(vg.__file__).parent
+    readers = {str(p.relative_to(folder)): environment_readers(p.read_text()) for p in folder.rglob("*.py")}
+    assert [name for name, found in readers.items() if found] == ["settings.py"]
+
+
+@pytest.mark.parametrize("line", ["import os; os.environ['A']", "from os import environ as e", "os.getenv('A')"])
+def test_another_reader_is_found(line: str) -> None:
+    assert environment_readers(line)
+
+
 def test_no_room_or_module_hides_behind_a_public_name() -> None:
     folder = Path(vg.__file__).parent
     modules = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert modules & set(vg.__all__) == {"errors", "explore", "figures"}  # public as what they are
+    assert modules & set(vg.__all__) == {"claims", "errors", "explore", "figures"}  # public as what they are

@@ -1,5 +1,6 @@
 """What `import vitgeom_nb` offers. Each name loads its module when it is first used."""
 
+from . import claims as claims
 from . import errors as errors
 from . import explore as explore
 from . import figures as figures
@@ -9,17 +10,21 @@ from .bending.image_plane import trajectory as trajectory
 from .bending.layer_bending import additivity as additivity
 from .bending.path_curvature import curvature as curvature
 from .bending.step_law import step_law as step_law
+from .bending.untrained import untrained_direction_change as untrained_direction_change
 from .boundary.feature_plane import path_plane as path_plane
 from .boundary.fgsm import fgsm_direction as fgsm_direction
 from .boundary.fgsm import fgsm_step as fgsm_step
 from .boundary.fgsm_probabilities import fgsm_path as fgsm_path
 from .boundary.jumped_travel import random_jump as random_jump
+from .boundary.smallest_attack import smallest_attack as smallest_attack
 from .boundary.travel import travel_distance as travel_distance
+from .calibration.corruptions import corrupted_predictions as corrupted_predictions
 from .calibration.predictions import Predictions as Predictions
 from .calibration.predictions import predict as predict
 from .calibration.predictions import recorded_predictions as recorded_predictions
 from .calibration.predictions import validation_predictions as validation_predictions
 from .calibration.reliability import reliability as reliability
+from .calibration.smooth_calibration import smooth_calibration as smooth_calibration
 from .calibration.temperature import temperature as temperature
 from .calibration.training import training_history as training_history
 from .core.image_similarity import psnr as psnr
@@ -32,6 +37,7 @@ from .data.registry import has_labelled as has_labelled
 from .data.registry import tier_data as tier_data
 from .data.samples import samples as samples
 from .data.streaming import LabelledImages as LabelledImages
+from .equivalence.class_cosines import class_cosines as class_cosines
 from .equivalence.embedding_line import homotopy as homotopy
 from .equivalence.fibre_walk import fibre_walk as fibre_walk
 from .equivalence.lipschitz import lldlc as lldlc

@@ -4,19 +4,25 @@
 
 from __future__ import annotations
 
+from .core import stopping  # listens to Ctrl-C from here on
+
+# isort: split
 import argparse
+import contextlib
+import io
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import vitgeom_nb as vg
 
 from . import settings
+from .core.whole_files import write_whole
 from .errors import ArgumentError, VitgeomError
 from .networks.catalogue import CATALOGUE
 from .networks.embedded import FAMILIES, weights
@@ -93,6 +99,7 @@ def show_figures(options: argparse.Namespace) -> int:
         raise ArgumentError(f"--images is {options.images}; ask for 2 to {SAMPLES}, which is how many there are.")
     model = vg.load(options.model, device=options.device)
     images = vg.samples("imagenet", n=options.images, model=model)
+    stopping.check()
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -101,14 +108,10 @@ def show_figures(options: argparse.Namespace) -> int:
         ) from None
     for name in options.names or RECIPES:
         path = options.out / f"{model.name.replace('/', '-')}-{name}.{options.format}"
-        drawn = RECIPES[name][1](model, images)
-        try:
-            drawn.savefig(path, dpi=160)
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise ArgumentError(
-                f"{path} cannot be written ({error.strerror}); make room, or name another --out."
-            ) from None
+        picture = io.BytesIO()
+        RECIPES[name][1](model, images).savefig(picture, format=options.format, dpi=160)
+        stopping.check()
+        write_whole(path, picture.getbuffer())
         print(path, flush=True)
     return 0
 
@@ -118,6 +121,30 @@ def export(options: argparse.Namespace) -> int:
     folder = vg.export_onnx(vg.load(options.model, device=options.device), options.out)
     for path in (folder / name for name in ("forward.onnx", "pull.onnx", "push.onnx", "weights.bin", "model.json")):
         print(f"{path} {path.stat().st_size:,} bytes", flush=True)
+    return 0
+
+
+def show_claims(options: argparse.Namespace) -> int:
+    """Print the verdicts on the claims of the two papers, and write them to a folder."""
+    from .claims.written import in_words, write
+
+    families = dict(part.partition("=")[::2] for part in options.family)
+    run = None if options.run is None else vg.open_run(options.run)
+    table = vg.claims.table(run, networks=options.models or None, families=families or None)
+    said = vg.claims.sentences().sentence
+    for claim, rows in table.groupby("claim", sort=False):
+        print(f"{claim}  {said[claim]}")
+        for _, row in rows.iterrows():
+            print(f"     {row['network']:22} {in_words(row)}")
+    if options.out is not None:
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ArgumentError(
+                f"--out {options.out!s:.200} cannot be a folder ({error.strerror}); name another."
+            ) from None
+        for path in write(table, options.out):
+            print(path)
     return 0
 
 
@@ -175,7 +202,7 @@ def _about_data() -> None:
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Print what this installation has and lacks, and how to get what it lacks; 1 if an embedded model is unusable."""
+    """Print what this installation has and lacks, and how to get what it lacks; 1 if a model is unusable."""
     import torch
 
     broken = 0
@@ -183,6 +210,13 @@ def doctor(options: argparse.Namespace) -> int:
     print(f"packages      {', '.join(f'{name} {_version(name)}' for name in SHOWN)}")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none; everything runs on the CPU"
     print(f"device        {torch.get_num_threads()} CPU threads; GPU: {gpu}")
+    if settings.device() != "cpu":
+        try:
+            vg.wrap(torch.nn.Flatten(), mean=[0.5] * 3, std=[0.5] * 3, size=1, device=settings.device())
+            print(f"              VITGEOM_DEVICE is {settings.device()}: models are loaded there")
+        except VitgeomError as error:
+            print(f"              {error}")
+            broken += 1
     print(f"waiting       {settings.waiting()}; beside other work, begin a notebook with %env OMP_WAIT_POLICY=passive,")
     print("              before the first import of torch, or leave cores to it: torch.set_num_threads(1)")
     print(f"tier          {settings.tier()}")
@@ -260,33 +294,52 @@ def _sweep_options(command: argparse.ArgumentParser) -> None:
     add("--pack", type=Path, metavar="RUN", help="write one Zarr store of a finished run, for sharing, and do no more")
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that ends in one line, as everything here does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}; {self.prog} --help lists what there is.\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    top = argparse.ArgumentParser(prog="vitgeom-nb", description=__doc__)
+    top = _Parser(prog="vitgeom-nb", description=__doc__)
     top.add_argument("--version", action="version", version=f"vitgeom-nb {vg.__version__}")
     top.add_argument("--traceback", action="store_true", help="show where an error that nobody foresaw arose")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     table = commands.add_parser("models", help="the models that load() knows")
-    table.add_argument("--tier", help="embedded, pretrained or paper; all of them unless named")
-    table.set_defaults(run=show_models)
+    table.add_argument("--tier", help="embedded, pretrained, paper or published; the first three unless named")
+    table.set_defaults(command=show_models)
     drawn = commands.add_parser("figures", help="list the figures, or draw them to a folder")
     drawn.add_argument("names", nargs="*", metavar="NAME", help="figures to draw; all of them unless named")
     drawn.add_argument("--model", default="vit", help="which network (default: vit)")
     drawn.add_argument("--out", type=Path, metavar="DIR", help="folder to draw to; without it figures are listed")
     drawn.add_argument("--images", type=int, default=4, metavar="N", help="ImageNet samples to measure on (default: 4)")
     drawn.add_argument("--format", default="png", choices=("png", "jpg", "webp", "svg", "pdf"))
-    drawn.add_argument("--device", help="cpu (default) or cuda")
-    drawn.set_defaults(run=show_figures)
+    drawn.add_argument("--device", help="cpu or cuda (default: what VITGEOM_DEVICE says, else cpu)")
+    drawn.set_defaults(command=show_figures)
     swept = commands.add_parser("sweep", help="measure whole data sets, on one machine or many, and keep every result")
     _sweep_options(swept)
-    swept.set_defaults(run=run_sweep)
+    swept.set_defaults(command=run_sweep)
     graphs = commands.add_parser("export", help="write a network and its derivatives as ONNX graphs")
     graphs.add_argument("model", metavar="MODEL", help="name or address of a network, as load() takes it")
     graphs.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to write to")
-    graphs.add_argument("--device", help="cpu (default) or cuda")
-    graphs.set_defaults(run=export)
+    graphs.add_argument("--device", help="cpu or cuda (default: what VITGEOM_DEVICE says, else cpu)")
+    graphs.set_defaults(command=export)
+    judged = commands.add_parser("claims", help="verdicts on the claims of the two papers")
+    judged.add_argument("--models", nargs="+", metavar="NAME", help="networks; all of the run unless named")
+    judged.add_argument("--run", type=Path, metavar="RUN", help="folder of a run (default: the recorded evidence)")
+    judged.add_argument("--out", type=Path, metavar="DIR", help="folder to write claims.csv and claims.html to")
+    judged.add_argument(
+        "--family",
+        nargs="+",
+        default=(),
+        metavar="NAME=CLASS",
+        help="class of a network of your own: transformer or CNN",
+    )
+    judged.set_defaults(command=show_claims)
     health = commands.add_parser("doctor", help="what this installation has and lacks")
-    health.set_defaults(run=doctor)
+    health.set_defaults(command=doctor)
     return top
 
 
@@ -295,31 +348,80 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Exit status 2 for what the user can mend, 1 for what nobody foresaw, 130 after Ctrl-C, 141 after a closed pipe.
     """
+    program = arguments is None
+    with stopping.listening(program) as stop:
+        try:
+            status, words = _outcome(arguments)
+        except BaseException:  # a way out of argparse, --traceback, or whatever became of a KeyboardInterrupt
+            if not stop.asked:
+                raise
+            status, words = 130, stopping.WORDS
+        stop.raises = False
+        if stop.asked:
+            if program:
+                stopping.end_at_once()
+            status, words = 130, stopping.WORDS
+        if words and sys.stderr:
+            with contextlib.suppress(OSError):
+                print(words, file=sys.stderr)
+        return status
+
+
+def _outcome(arguments: Sequence[str] | None) -> tuple[int, str]:
+    """Exit status of a command, and what is to be said of it."""
     options = parser().parse_args(arguments)
     settings.sleeping_threads()
+    if sys.stdout is None:  # as after >&-
+        return 2, "vitgeom-nb: stdout is closed; let it be a terminal, a file or a pipe."
+    stdout = _Stdout(sys.stdout)
     try:
-        status = options.run(options)
-        sys.stdout.flush()
-        return status
+        with contextlib.redirect_stdout(stdout):
+            status = options.command(options)
+            stdout.flush()
+        return status, ""
     except VitgeomError as error:
-        return _ended(str(error), 2)
-    except BrokenPipeError:
-        # what is still to be written has no reader; Python would say so at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return 2, f"vitgeom-nb: {error}"
     except KeyboardInterrupt:
-        return _ended("stopped; what was written before is whole.", 130)
+        return 130, stopping.WORDS
     except Exception as error:
+        if stdout.refused:
+            # Python would try once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if isinstance(error, BrokenPipeError):
+                return 141, ""
+            reason = getattr(error, "strerror", None) or error
+            return 2, f"vitgeom-nb: stdout cannot be written ({reason}); make room, or send it elsewhere."
         if options.traceback:
             raise
         what = str(error).strip().split("\n")[0]
         where = "once more after vitgeom-nb --traceback says where"
-        return _ended(f"an error that nobody foresaw, {type(error).__name__}: {what} ({where})", 1)
+        return 1, f"vitgeom-nb: an error that nobody foresaw, {type(error).__name__}: {what} ({where})"
 
 
-def _ended(words: str, status: int) -> int:
-    print(f"vitgeom-nb: {words}", file=sys.stderr)
-    return status
+class _Stdout:
+    """A stream that tells whether it was what refused to be written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self.refused = stream, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._noted():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._noted():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError):
+            self.refused = True
+            raise
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from .errors import ArgumentError, DataError
 
@@ -69,16 +70,56 @@ def torchvision_site() -> str:
     ArgumentError
         If the variable names no address.
     """
-    address = os.environ.get("VITGEOM_TORCHVISION_URL", "https://download.pytorch.org/models")
-    if not address.startswith(("https://", "http://")):
-        given = f"VITGEOM_TORCHVISION_URL is {without_password(address)!r}"
-        raise ArgumentError(f"{given}; set it to an address that begins with https://, or unset it.")
+    return checked_address("VITGEOM_TORCHVISION_URL", "https://download.pytorch.org/models")
+
+
+def check_hub_address() -> None:
+    """To be asked before huggingface_hub is imported, which some addresses break, and which shows them whole.
+
+    Raises
+    ------
+    ArgumentError
+        If `HF_ENDPOINT` names no address.
+    """
+    checked_address("HF_ENDPOINT", "https://huggingface.co")
+
+
+def checked_address(name: str, default: str) -> str:
+    """The address that a variable of the environment names, without a slash at its end.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none. It is not shown, as it may hold a password anywhere.
+    """
+    address = os.environ.get(name, default)
+    if not origin(address):
+        raise ArgumentError(f"{name} is no address such as https://host:port; set it to one, or unset it.")
     return address.rstrip("/")
 
 
-def without_password(text: str) -> str:
-    """Words that may hold an address, without the name and password that it may carry."""
-    return re.sub(r"(?<=://)[^/\s]*@", "", text)
+def origin(address: str) -> str:
+    """Scheme, host and port of an address, which is what a message may show of it; nothing where it is none.
+
+    Examples
+    --------
+    >>> origin("https://me:secret@hub.example:8000/path?token=secret")
+    'https://hub.example:8000'
+    """
+    try:
+        parts = urlsplit(address)
+        port = f":{parts.port}" if parts.port is not None else ""
+    except ValueError:
+        return ""
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.path + parts.query + parts.fragment:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{port}"
+
+
+def without_secrets(text: str) -> str:
+    """Words with every address in them cut to scheme, host and port."""
+    return re.sub(r"\w+://[^\s'\"]+", lambda found: origin(found[0]) or "an address", text)
 
 
 def widgets() -> bool:

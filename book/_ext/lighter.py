@@ -18,6 +18,8 @@ from typing import Any
 from fontTools import subset
 from PIL import Image
 
+from vitgeom_nb import settings
+
 ICON_SCRIPT = re.compile(r"\s*<(script|link)\b[^>]*fontawesome\.js[^>]*>(</script>)?")
 ICON_RULE = re.compile(r'((?:\.fa-[\w-]+:before,?)+)\{content:"\\([0-9a-f]+) ?"\}')
 HEADING = r"<h[1-6]\b[^>]*>(?P<heading>.*?)(?:<a class=\"headerlink\"|</h[1-6]>)"
@@ -100,6 +102,7 @@ def finish(app: Any, exception: Exception | None) -> None:
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Called by Sphinx."""
+    """Called by Sphinx, before it starts the kernels that inherit what the environment says."""
+    settings.sleeping_threads()
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -69,3 +70,34 @@ def test_additivity_summary_leaves_affine_kinds_out():
     row = bends.additivity_summary([parts], "residual").loc["vit"]
     assert row.to_dict() == {"activation": 2.5, "attention": 2.0, "most": "activation"}
     assert bends.additivity_summary([parts]).loc["vit", "attention"] == pytest.approx(np.degrees(2))
+
+
+def parts(values, kinds):
+    return xr.Dataset(
+        {"bend": (("image", "direction", "layer"), np.array([[values]]))},
+        coords={"kind": ("layer", kinds)},
+        attrs={"model": "some"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "kinds", "most"),
+    [
+        ([1.0, 3.0, 9.0], ["softmax", "attention", "linear"], "attention"),
+        ([3.0, 3.0, 1.0], ["softmax", "attention", "norm"], "attention and softmax"),
+        ([np.nan, 1.0, np.nan], ["softmax", "norm", "norm"], "norm"),
+        ([np.nan, np.nan], ["softmax", "norm"], "none"),
+        ([1.0], ["linear"], "none"),
+    ],
+)
+def test_the_layer_that_bends_most_may_be_several_or_none(values, kinds, most):
+    assert bends.additivity_summary([parts(values, kinds)]).loc["some", "most"] == most
+
+
+def test_ties_and_undefined_values_do_not_change_an_order():
+    short = pd.Series({"a": 2.0, "b": 1.0, "c": 1.0, "d": np.nan})
+    assert bends.swapped(short, short[::-1]) == []
+    assert bends.swapped(short, pd.Series({"a": 2.0, "b": 1.0, "c": 1.5, "d": 9.0})) == []
+    assert bends.swapped(short, pd.Series({"a": 1.0, "b": 2.0, "c": 1.0, "d": 9.0})) == [("a", "b")]
+    assert bends.ranking(short) == "a, b = c; undefined: d"
+    assert bends.ranking(short[3:]) == "undefined: d"

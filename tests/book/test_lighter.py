@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -51,3 +54,17 @@ def test_what_may_scroll_sideways_becomes_a_tab_stop_named_by_its_heading(page: 
 )
 def test_nothing_else_does(page: str) -> None:
     assert lighter.reachable(page) == page
+
+
+@pytest.mark.parametrize(("said", "found"), [({}, "passive 0"), ({"OMP_WAIT_POLICY": "active"}, "active None")])
+def test_kernels_that_build_the_book_wait_asleep_unless_told(said: dict[str, str], found: str) -> None:
+    program = (
+        "import os, types, lighter; lighter.setup(types.SimpleNamespace(connect=lambda *given: None));"
+        "print(os.environ['OMP_WAIT_POLICY'], os.environ.get('GOMP_SPINCOUNT'))"
+    )
+    kept = {key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    where = os.pathsep.join(map(str, (ROOT, ROOT / "book" / "_ext")))
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=kept | {"PYTHONPATH": where} | said, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == found, done.stderr

@@ -1,11 +1,13 @@
+import hashlib
 import os
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import xarray as xr
 
-from vitgeom_nb.core import netcdf
+from vitgeom_nb.core import first_look, netcdf
 from vitgeom_nb.core.measurement import open_measurement, save_measurement
 from vitgeom_nb.errors import DataError
 
@@ -39,12 +41,63 @@ def test_one_changed_bit_anywhere_is_damage(saved):
             open_measurement(saved)
 
 
-@pytest.mark.parametrize("code", ["import os; os.abort()", "raise SystemExit(3)"])
-def test_a_file_that_crashes_the_library_is_one_sentence(tmp_path, monkeypatch, code):
-    example().to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
-    monkeypatch.setattr(netcdf, "_PROBE", code)
-    with pytest.raises(DataError, match="damaged"):
-        open_measurement(tmp_path / "other.nc")
+def resealed(path):
+    """The file with a digest that is right, as anyone can compute it."""
+    data = path.read_bytes()
+    path.write_bytes(data + netcdf.SEAL + hashlib.sha256(data).hexdigest().encode())
+    return path
+
+
+@pytest.fixture
+def child(monkeypatch):
+    """A child of our own that looks first; told what to do with a file, as code."""
+    own = first_look._Child()
+    monkeypatch.setattr(first_look, "_CHILD", own)
+
+    def does(code):
+        probe = f"import os, time\ndef probe(path, limit): {code}\nfrom vitgeom_nb.core import first_look\n"
+        start = f"import sys, json; sys.path[:] = json.loads(sys.argv[1])\n{probe}first_look.serve(probe)"
+        monkeypatch.setattr(first_look, "_SERVE", start)
+
+    yield does
+    own.end()
+
+
+@pytest.mark.parametrize("code", ["os.abort()", "raise SystemExit(3)", "time.sleep(1e6)"])
+@pytest.mark.parametrize("seal", [False, True])
+def test_a_file_that_crashes_or_holds_the_library_is_one_sentence(tmp_path, monkeypatch, child, code, seal):
+    path = tmp_path / "other.nc"
+    example().to_netcdf(path, engine="h5netcdf")
+    if seal:
+        resealed(path)
+    child(code)
+    monkeypatch.setattr(netcdf, "FIRST_LOOK", 1.0 if "sleep" in code else 60.0)
+    for _ in range(2):  # the next file has a child of its own
+        with pytest.raises(DataError, match="damaged"):
+            open_measurement(path)
+    child("return")
+    xr.testing.assert_identical(open_measurement(path), example())
+
+
+def test_one_child_looks_at_all_files(tmp_path, monkeypatch, child, saved):
+    open_measurement(saved)
+    process = first_look._CHILD._process
+    monkeypatch.chdir(tmp_path)
+    open_measurement(saved.name)
+    assert first_look._CHILD._process is process
+    assert process.poll() is None
+    process.kill()
+    process.wait()
+    xr.testing.assert_identical(open_measurement(saved), example())
+
+
+def test_a_file_without_permission_is_one_sentence(saved, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(DataError, match=r"Permission denied\); check its permissions"):
+        open_measurement(saved)
 
 
 @pytest.mark.parametrize("value", [None, {}, [], True, "\udcff", b"x", 10**30, [[1], [1, 2]]])

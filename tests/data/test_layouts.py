@@ -46,6 +46,8 @@ def test_pipes_and_loops_of_links_in_a_folder_end(tmp_path: Path) -> None:
     put(tmp_path / "elsewhere", {"c.png": PICTURES[2]})
     os.mkfifo(tmp_path / "cats" / "pipe.png")
     os.mkfifo(tmp_path / "dogs" / "pipe.png")
+    (tmp_path / "cats" / "itself.png").symlink_to("itself.png")
+    (tmp_path / "itself").symlink_to("itself")
     (tmp_path / "cats" / "loop").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "dogs" / "big" / "loop").symlink_to(tmp_path / "dogs", target_is_directory=True)
     (tmp_path / "dogs" / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)

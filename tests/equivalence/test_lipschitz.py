@@ -7,7 +7,7 @@ import torch
 import vitgeom_nb as vg
 from vitgeom_nb import errors
 from vitgeom_nb.core.random_directions import random_directions
-from vitgeom_nb.equivalence.lipschitz import slope_square_sd
+from vitgeom_nb.equivalence.lipschitz import descent_directions, slope_square_sd
 from vitgeom_nb.jacobians.gram import spectrum
 from vitgeom_nb.jacobians.rows import jacobian_rows
 
@@ -27,7 +27,7 @@ def bent():
 def test_a_linear_map_has_constants_that_do_not_depend_on_the_radius(affine, pixels):
     result = vg.lldlc(affine, pixels, radii=RADII, directions=6)
     assert result.lldlc.dims == ("image", "kind", "direction", "radius")
-    assert list(result.kind.values) == ["random", "matching", "top", "null"]
+    assert list(result.kind.values) == ["random", "gradient", "matching", "top", "null"]
     weight = affine.module.weight.double().numpy()
     s = np.linalg.svd(weight, compute_uv=False)
     v = random_directions(pixels, 6, 0).flatten(2).numpy()
@@ -46,9 +46,42 @@ def test_a_linear_map_has_constants_that_do_not_depend_on_the_radius(affine, pix
 def test_kinds_with_fewer_directions_end_in_nan(affine, pixels):
     result = vg.lldlc(affine, pixels, radii=RADII, directions=6)
     counts = result.lldlc.isel(radius=0).notnull().sum("direction")
-    for kind, count in {"random": 6, "matching": 1, "top": 2, "null": 6}.items():
+    for kind, count in {"random": 6, "gradient": 1, "matching": 1, "top": 2, "null": 6}.items():
         assert (counts.sel(kind=kind) == count).all()
     assert result.slope.notnull().equals(result.lldlc.isel(radius=0, drop=True).notnull())
+
+
+def test_the_gradient_direction_of_a_linear_map_is_its_transpose_times_the_gap(affine, pixels):
+    weight = affine.module.weight.double().numpy()
+    result = vg.lldlc(affine, pixels, kinds=("random", "gradient"), radii=RADII, directions=3)
+    gap = (pixels.roll(-1, 0) - pixels).flatten(1).double().numpy() @ weight.T
+    way = gap @ weight
+    by_hand = np.linalg.norm(way @ weight.T, axis=1) / np.linalg.norm(way, axis=1)
+    for k in range(len(RADII)):
+        np.testing.assert_allclose(result.lldlc.sel(kind="gradient")[:, 0, k], by_hand, rtol=1e-9)
+    np.testing.assert_allclose(result.slope.sel(kind="gradient")[:, 0], by_hand, rtol=1e-9)
+    assert "match_distance" not in result
+
+
+def test_the_gradient_direction_lowers_the_distance_to_the_target_fastest(bent, pixels):
+    target = pixels.roll(1, 0)
+    way = descent_directions(bent, pixels, target)
+    h, t = 1e-5, bent.embeddings(target)
+
+    def fall(v):
+        ahead, behind = ((bent.embeddings(pixels + s * v) - t).square().sum(1) / 2 for s in (h, -h))
+        return (behind - ahead) / (2 * h)
+
+    steepest = fall(way)
+    for v in random_directions(5, pixels[0], 1):
+        assert (fall(v.expand_as(pixels)) < steepest).all()
+
+
+def test_gradient_directions_ask_for_targets(bent, pixels):
+    with pytest.raises(errors.ArgumentError, match="gradient"):
+        vg.lldlc(bent, pixels[:1], kinds=("gradient",))
+    with pytest.raises(errors.ArgumentError, match="the same image"):
+        vg.lldlc(bent, pixels, kinds=("gradient",), targets=pixels)
 
 
 def test_the_matching_direction_leads_to_the_match(bent, pixels):
@@ -198,7 +231,7 @@ def test_measurements_survive_a_file(affine, pixels, tmp_path):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"kinds": ("random", "topmost")}, "random, matching, top, null"),
+        ({"kinds": ("random", "topmost")}, "random, gradient, matching, top, null"),
         ({"kinds": ()}, "name each once"),
         ({"kinds": ("top", "top")}, "name each once"),
         ({"radii": (-1.0,)}, "positive, finite and increasing"),

@@ -11,7 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import vitgeom_nb as vg
 from tests.conftest import Affine, wrap_raw
-from vitgeom_nb.equivalence.optimisers import Adam, Goal, GradientDescent, MinimumChange, Objective, descend
+from vitgeom_nb.equivalence.minimum_change import MinimumChange, loss_at
+from vitgeom_nb.equivalence.optimisers import Adam, Goal, GradientDescent, Objective, Stepper, descend
 from vitgeom_nb.errors import Interrupted
 
 WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select"}
@@ -49,12 +50,18 @@ def test_the_count_of_waits_sees_them() -> None:
     assert waits.count == 2
 
 
+def stepper_of(make: Any, objective: Objective, x: torch.Tensor) -> Stepper:
+    if make is MinimumChange:
+        return make(objective, x, Goal(1.0, 1e-3), torch.ones(len(x), dtype=x.dtype))
+    return make(x, None)
+
+
 @pytest.mark.parametrize("make", [GradientDescent, Adam, MinimumChange])
 def test_a_step_waits_for_nothing(make: Any) -> None:
     """Through first step, acceptance, rejection and forgetting."""
     model, x, targets = problem()
-    stepper = make(x, targets) if make is MinimumChange else make(x, None)
-    objective, rows = Objective(model, targets, 100), torch.arange(len(x))
+    objective, rows = Objective(model, targets, 1000), torch.arange(len(x))  # 100 steps a window
+    stepper = stepper_of(make, objective, x)
     for turn in range(30):
         here, gradient = objective(rows, x)
         error = (here - targets) * (1 if turn < 10 else 1 + turn)  # a loss that rises whatever is tried
@@ -66,13 +73,37 @@ def test_a_step_waits_for_nothing(make: Any) -> None:
 @pytest.mark.parametrize("make", [GradientDescent, Adam, MinimumChange])
 def test_a_descent_waits_once_a_step(make: Any) -> None:
     model, x, targets = problem()
-    stepper = make(x, targets) if make is MinimumChange else make(x, None)
-    objective = Objective(model, targets, 40)
+    objective = Objective(model, targets, 120)
+    stepper = stepper_of(make, objective, x)
     with Waits() as waits:
         found = descend(objective, x, stepper, Goal(1.0, 1e-3), torch.ones(len(x)), progress="a bar")
     steps = int(found.evaluations.max())
     assert steps > 3
-    assert waits.count <= steps + 1  # and once more for the length of the history
+    windows = steps // stepper.window if isinstance(stepper, MinimumChange) else 0
+    assert waits.count <= steps + windows + 1  # and once more for the length of the history
+
+
+def test_the_loss_of_a_goal() -> None:
+    """Of two embeddings of one norm, at the angle that the cosine says, or at the residual, whichever is less."""
+    t = torch.tensor([[3.0, 4.0], [5.0, 0.0]])
+    turned = torch.tensor([[5 * 0.99, 5 * (1 - 0.99**2) ** 0.5]])
+    np.testing.assert_allclose(
+        loss_at(Goal(0.99, 10.0), t, torch.ones(2))[1], (turned - t[1]).square().sum() / 2, rtol=1e-5
+    )
+    np.testing.assert_allclose(loss_at(Goal(0.0, 0.1), t, torch.tensor([2.0, 4.0])), [0.02, 0.08], rtol=1e-5)
+
+
+def test_moments_of_adam_are_there_for_pairs_that_need_them_alone() -> None:
+    model, x, targets = problem()
+    objective, rows = Objective(model, targets, 80), torch.arange(len(x))
+    stepper = MinimumChange(objective, x, Goal(1.0, 1e-6), torch.ones(len(x), dtype=x.dtype))
+    error = targets / targets.norm(dim=1, keepdim=True)
+    assert stepper.window == 10
+    for _ in range(20):
+        assert stepper.adam is None
+        stepper(rows, x, error, torch.ones_like(x))  # stands still
+    assert stepper.adam is not None
+    assert stepper.long.all()
 
 
 def test_a_batch_without_memory_is_halved_once_and_for_all() -> None:

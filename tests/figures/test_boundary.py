@@ -73,7 +73,7 @@ def test_means_per_bin_on_paper():
 
 def test_examples_of_the_jump(ways):
     both = np.flatnonzero((ways.outcome == "crossed").all("path"))[:2].tolist()
-    figure = vg.figures.random_jump(ways, images=both)
+    figure = vg.figures.random_jump(ways, image=both)
     assert len(figure.axes) == 8
     for row, i in enumerate(both):
         one = ways.isel(image=i)
@@ -89,7 +89,7 @@ def test_examples_of_the_jump(ways):
         assert f"{float(one.psnr.sel(path='jumped')):.1f} dB" in titles[3]
         assert f"“{one.name_reached.sel(path='jumped').item()}”" in titles[3]
     wrong = np.flatnonzero(ways.outcome.sel(path="direct") == "already wrong")[:1].tolist()
-    assert vg.figures.random_jump(ways, images=wrong).axes[1].get_title().startswith("already wrong")
+    assert vg.figures.random_jump(ways, image=wrong).axes[1].get_title().startswith("already wrong")
 
 
 def test_paired_change(ways):

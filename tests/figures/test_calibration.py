@@ -79,3 +79,19 @@ def test_a_saved_measurement_draws_the_same_figure(tables, tmp_path):
     assert first.get_title() == second.get_title()
     assert [b.get_height() for b in first.patches] == [b.get_height() for b in second.patches]
     assert plt.get_fignums() == []
+
+
+def test_smooth_curves_are_what_was_measured():
+    own = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(400, 4, generator=own)
+    curve = vg.smooth_calibration(logits=logits, labels=torch.arange(400) % 4, name="vit", resamples=20)
+    figure = vg.figures.smooth_calibration([curve, curve])
+    axes = figure.axes[0]
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), curve.accuracy)
+    np.testing.assert_array_equal(axes.lines[0].get_xdata(), curve.level)
+    assert f"{float(curve.smece):.3f}" in axes.get_title()
+    band = axes.collections[1].get_paths()[0].vertices[:, 1]
+    known = curve.accuracy_low.notnull()
+    assert set(np.round(curve.accuracy_low[known].values, 9)) <= set(np.round(band, 9))
+    assert len(figure.axes) == 2
+    assert axes.get_title().startswith("ViT")

@@ -19,14 +19,15 @@ def results():
 
 def test_constants_are_medians_over_images_and_directions(results):
     figure = vg.figures.lldlc(results)
-    labels = {"random": "random", "matching": "matching", "top": r"top, $\pm v_1$", "null": "null space"}
+    labels = {"random": "random", "gradient": "gradient", "matching": "matching"}
+    labels |= {"top": r"top, $\pm v_1$", "null": "null space"}
     for axis, data in zip(figure.axes, results, strict=True):
         lines = {line.get_label(): line for line in axis.lines}
         for kind, label in labels.items():
             np.testing.assert_allclose(lines[label].get_xdata(), [0.01, 0.1, 1.0])
             median = data.lldlc.sel(kind=kind).median(("image", "direction"))
             np.testing.assert_allclose(lines[label].get_ydata(), median, rtol=1e-9)
-        assert len({lines[label].get_marker() for label in labels.values()}) == 4
+        assert len({lines[label].get_marker() for label in labels.values()}) == 5
         np.testing.assert_allclose(lines["$s_1$"].get_ydata(), float(data.top_singular_value.median()))
         np.testing.assert_allclose(lines["distance to the match"].get_xdata(), float(data.match_distance.median()))
         assert axis.get_xscale() == axis.get_yscale() == "log"
@@ -34,7 +35,7 @@ def test_constants_are_medians_over_images_and_directions(results):
         low, high = axis.get_ylim()
         assert low < float(data.lldlc.sel(kind="random").min())
         assert high > float(data.lldlc.max())
-    assert len(figure.legends[0].get_texts()) == 7
+    assert len(figure.legends[0].get_texts()) == 8
     assert "L(x; v, r)" in figure.axes[0].get_ylabel()
 
 

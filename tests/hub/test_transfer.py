@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import vitgeom_nb as vg
+from vitgeom_nb import settings
 from vitgeom_nb.errors import ArgumentError, HubError, VitgeomError
 from vitgeom_nb.hub import transfer as ours
 
@@ -288,10 +290,10 @@ def test_patience_is_a_whole_number_of_seconds(there, monkeypatch, name, value):
     assert fetch().read_bytes() == BIG
 
 
-def test_a_password_in_the_address_is_not_shown(there, monkeypatch):
+def test_a_secret_in_the_address_is_not_shown(there, monkeypatch):
     from huggingface_hub import constants
 
-    secret = there.url.replace("://", "://me:s3cret@")
+    secret = there.url.replace("://", "://me:s3cret@") + "/s3cret/path"
     monkeypatch.setattr(constants, "ENDPOINT", secret)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", secret + "/{repo_id}/resolve/{revision}/{filename}")
     told = []
@@ -308,13 +310,40 @@ def test_a_password_in_the_address_is_not_shown(there, monkeypatch):
         assert there.url in text or there.url.removeprefix("http://") in text
 
 
-def test_an_endpoint_that_is_no_address(there, monkeypatch):
-    from huggingface_hub import constants
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://user:secret@hub.example:81/secret?token=secret#secret", "https://hub.example:81"),
+        ("http://[::1]:8000/", "http://[::1]:8000"),
+        ("https://user:se/cret@hub.example", ""),
+        ("https://user/secret@hub.example", ""),
+        ("https://user:se?cret@hub.example", ""),
+        ("https://[::1", ""),
+        ("https://", ""),
+        ("ftp://hub.example", ""),
+        ("hub.example", ""),
+        ("", ""),
+    ],
+)
+def test_of_an_address_only_scheme_host_and_port_are_shown(monkeypatch, address, shown):
+    assert settings.origin(address) == shown
+    assert "cret" not in settings.without_secrets(f"GET {address} failed")
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    if shown:
+        settings.check_hub_address()
+        return
+    for call in (settings.check_hub_address, fetch, lambda: vg.load("vit")):
+        with pytest.raises(ArgumentError, match=r"^HF_ENDPOINT is no address such as https://host:port; set it"):
+            call()
+    assert str(ours.reachable()).startswith("HF_ENDPOINT is no address")
 
-    monkeypatch.setattr(constants, "ENDPOINT", "hub.example")
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "hub.example/{repo_id}/{revision}/{filename}")
-    with refused("hub.example cannot be reached", "HF_ENDPOINT"):
-        fetch()
+
+def test_the_address_is_checked_before_huggingface_hub_is_imported():
+    program = "import vitgeom_nb as vg\ntry: vg.load('vit')\nexcept ValueError as error: print(error)"
+    here = os.environ | {"HF_ENDPOINT": "https://user:se/cret@hub.example"}
+    done = subprocess.run([sys.executable, "-c", program], env=here, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("HF_ENDPOINT is no address")
+    assert done.stderr == ""
 
 
 # what goes wrong on the way

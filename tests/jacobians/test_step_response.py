@@ -8,7 +8,7 @@ import vitgeom_nb as vg
 from vitgeom_nb import errors
 from vitgeom_nb.jacobians.gram import spectrum
 from vitgeom_nb.jacobians.rows import jacobian_rows
-from vitgeom_nb.jacobians.step_response import embedding_steps, first_crossing, median_linear_radius, null_and_normal
+from vitgeom_nb.jacobians.step_response import embedding_steps, first_crossing, null_and_normal
 
 from ..conftest import wrap_raw
 
@@ -100,17 +100,6 @@ def test_crossings():
     single, outcome = first_crossing(errors_[:1, :1], radii[:1], 0.1)
     assert bool(single.isnan().all())
     assert list(outcome) == ["beyond the last radius"]
-
-
-def test_the_median_linear_radius_in_words(grey):
-    model = wrap_raw(Quadratic(0.3), 4, dtype=torch.float64)
-    result = vg.step_response(model, grey, radii=(0.01, 0.1, 1.0, 10.0), directions=3)
-    middle = float(result.linear_radius.sel(kind="random").median())
-    assert median_linear_radius(result) == f"{middle:.2g}"
-    near = vg.step_response(model, grey, radii=(0.01, 0.02), directions=3)
-    assert median_linear_radius(near) == "beyond 0.02"
-    far = vg.step_response(model, grey, radii=(10.0, 20.0), directions=3)
-    assert median_linear_radius(far) == "below 10"
 
 
 def test_rounding_does_not_end_a_linear_region():

@@ -146,7 +146,7 @@ def test_nobody_there(site):
 
 def test_no_address(site, monkeypatch):
     monkeypatch.setenv("VITGEOM_TORCHVISION_URL", "mirror")
-    with pytest.raises(ArgumentError, match="VITGEOM_TORCHVISION_URL is 'mirror'; set it to an address"):
+    with pytest.raises(ArgumentError, match="VITGEOM_TORCHVISION_URL is no address such as https://host:port; set it"):
         fetched()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -76,6 +77,8 @@ def step_law_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
 def additivity_summary(measurements: Iterable[xr.Dataset], variable: str = "bend") -> pd.DataFrame:
     """Median over the layers of each kind that is not affine, and the kind of the single layer with the largest value.
 
+    Several kinds where layers share it, `none` where there is none.
+
     `variable` is `"bend"`, in degrees, or `"residual"`.
     """
     each = list(measurements)
@@ -83,7 +86,37 @@ def additivity_summary(measurements: Iterable[xr.Dataset], variable: str = "bend
     for parts in each:
         layers = parts[variable].median(("image", "direction")) * (180 / np.pi if variable == "bend" else 1)
         curved = layers.isel(layer=~parts["kind"].isin(AFFINE).values)
-        kinds = curved.groupby(curved["kind"]).median()
-        row: dict[str, object] = {str(kind): float(kinds.sel(kind=kind)) for kind in kinds["kind"].values}
-        rows.append(row | {"most": str(curved["kind"].values[int(np.nanargmax(curved.values))])})
+        kinds = pd.Series(curved.values, curved["kind"].values).groupby(level=0).median()
+        row: dict[str, object] = {str(kind): float(middle) for kind, middle in kinds.items()}
+        most = np.nanmax(curved.values, initial=-np.inf)
+        rows.append(row | {"most": " and ".join(sorted(set(curved["kind"].values[curved.values == most]))) or "none"})
     return table(each, rows)
+
+
+def ranking(values: pd.Series) -> str:
+    """Names from the largest to the smallest value as words: `a, b = c; undefined: d`.
+
+    Examples
+    --------
+    >>> ranking(pd.Series({"b": 1.0, "a": 2.0, "d": np.nan, "c": 1.0}))
+    'a, b = c; undefined: d'
+    """
+    levels = values.groupby(-values).groups.values()  # groups come in order; what is NaN is in none of them
+    words = [", ".join(" = ".join(level) for level in levels)] if len(levels) else []
+    unknown = ", ".join(values.index[values.isna()])
+    return "; ".join(words + ([f"undefined: {unknown}"] if unknown else []))
+
+
+def swapped(first: pd.Series, second: pd.Series) -> list[tuple[str, str]]:
+    """Pairs of names of which one has the larger value in `first` and the other in `second`.
+
+    Ties and undefined values swap nothing.
+
+    Examples
+    --------
+    >>> first, second = ({"a": a, "b": 2.0, "c": c} for a, c in ((3.0, 2.0), (1.0, 2.0)))
+    >>> swapped(pd.Series(first), pd.Series(second))
+    [('a', 'b'), ('a', 'c')]
+    """
+    pairs = combinations(first.index, 2)
+    return [(a, b) for a, b in pairs if (first[a] - first[b]) * (second[a] - second[b]) < 0]

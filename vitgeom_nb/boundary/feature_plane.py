@@ -11,10 +11,10 @@ import xarray as xr
 from ..bending.image_lines import embeddings_along
 from ..core.arguments import checked
 from ..core.measurement import Stopwatch, Variable, measurement
-from ..errors import ArgumentError, ModelError
+from ..errors import ArgumentError, ModelError, keeping
 from ..networks import layers
 from ..networks.vision_model import VisionModel
-from .jumped_travel import PATHS, both_ways, go_both, jump_noise
+from .jumped_travel import PATHS, both_ways, ended, go_both, jump_noise
 from .label_search import CROSSED, OUTCOMES, Search
 
 LEGS = ("direct", "jump", "jumped")
@@ -22,6 +22,18 @@ CORNERS = ("image", "crossing", "crossing after the jump")
 HEAD_TOLERANCE = 1e-3  # relative; a head that is not the model's own is off by more
 EMBEDDING = "embedding"
 FLAT = 1e-6  # of the first axis; below it three points lie on one line
+
+# variable -> dimensions, units, long name
+_WORDS: dict[str, tuple[list[str], str, str]] = {
+    "position": (["image", "leg", "point", "axis"], EMBEDDING, "position in the plane"),
+    "off_plane": (["image", "leg", "point"], EMBEDDING, "distance to the plane"),
+    "off_plane_share": (["image", "leg"], "1", "largest distance to the plane, relative to the way"),
+    "margin_on_path": (["image", "leg", "point"], "1", "margin of the label on the way"),
+    "corner_position": (["image", "corner", "axis"], EMBEDDING, "point that spans the plane"),
+    "margin": (["image", "row", "column"], "1", "margin of the label in the plane"),
+    "horizontal": (["image", "column"], EMBEDDING, "from the image toward the first crossing"),
+    "vertical": (["image", "row"], EMBEDDING, "at a right angle, toward the second crossing"),
+}
 
 Head = Callable[[torch.Tensor], torch.Tensor]
 
@@ -171,6 +183,8 @@ def path_plane(
         If an image does not cross on both ways, or a size has no meaning.
     ModelError
         If the head is unknown or is not the model's.
+    Interrupted
+        If someone stops it once an outcome is known; `finished` then has NaN for what was not measured.
 
     References
     ----------
@@ -196,47 +210,56 @@ def path_plane(
     head = classifier_head(model, pixels, head)
     noise = jump_noise(pixels, seed)
     ways = both_ways(pixels, search, jump, seed)
-    go_both(ways, model, labels, search)
-    first, second = (way.travel.on_host() for way in ways)
-    _refuse_uncrossed(dict(zip(PATHS, (first.outcome, second.outcome), strict=True)))
-    (_, direct, _), (landed, jumped, _) = ways
     steps = torch.linspace(0, 1, points, dtype=torch.float64)
-    ends, rows = [way.end(search.clamp) for way in ways], []
-    for i, label in enumerate(labels.tolist()):
-        lengths = (float(first.epsilon[i]) * beyond, jump, float(second.epsilon[i]) * beyond)
-        lines = ((pixels[i], direct[i]), (pixels[i], noise[i]), (landed[i], jumped[i]))
-        z = torch.stack(
-            [
-                embeddings_along(model, start[None], direction[None], steps * length, search.batch, i)[0].double()
-                for (start, direction), length in zip(lines, lengths, strict=True)
-            ]
-        )
-        corners = torch.stack([pixels[i], *(end[i] for end in ends)])
-        corners = model.embed_in_batches(corners, f"a corner of the plane of image {i}", None).double()
-        rows.append(_seen_in_plane(Plane.through(*corners), corners, z, label, head, model.dtype, resolution))
-    found = {name: torch.stack([row[name] for row in rows]).cpu() for name in rows[0]}
-    words = {
-        "position": (["image", "leg", "point", "axis"], EMBEDDING, "position in the plane"),
-        "off_plane": (["image", "leg", "point"], EMBEDDING, "distance to the plane"),
-        "off_plane_share": (["image", "leg"], "1", "largest distance to the plane, relative to the way"),
-        "margin_on_path": (["image", "leg", "point"], "1", "margin of the label on the way"),
-        "corner_position": (["image", "corner", "axis"], EMBEDDING, "point that spans the plane"),
-        "margin": (["image", "row", "column"], "1", "margin of the label in the plane"),
-        "horizontal": (["image", "column"], EMBEDDING, "from the image toward the first crossing"),
-        "vertical": (["image", "row"], EMBEDDING, "at a right angle, toward the second crossing"),
+    size, legs = len(pixels), len(LEGS)
+    shapes = {
+        "position": (size, legs, points, 2),
+        "off_plane": (size, legs, points),
+        "off_plane_share": (size, legs),
+        "margin_on_path": (size, legs, points),
+        "corner_position": (size, len(CORNERS), 2),
+        "margin": (size, resolution, resolution),
+        "horizontal": (size, resolution),
+        "vertical": (size, resolution),
     }
-    variables = {name: Variable(dims, found[name], units, text) for name, (dims, units, text) in words.items()}
-    epsilon = torch.stack([first.epsilon, second.epsilon], 1)
-    variables["epsilon"] = Variable(["image", "path"], epsilon, "pixel", "travel distance")
-    variables["label"] = Variable(["image"], labels, "1", "class to leave")
-    coords = {
-        "leg": Variable(["leg"], list(LEGS), "1", "part of the way"),
-        "path": Variable(["path"], list(PATHS), "1", "where the way starts"),
-        "corner": Variable(["corner"], list(CORNERS), "1", "what spans the plane"),
-        "fraction": Variable(["leg", "point"], torch.stack([steps * s for s in (beyond, 1, beyond)]), "1", "fraction"),
-    }
-    settings = {"jump": jump, "points": points, "beyond": beyond, "resolution": resolution, "tolerance": tolerance}
-    return measurement(variables, coords=coords, model=model, seed=seed, seconds=clock.seconds, **settings)
+    found = {name: torch.full(shape, torch.nan, dtype=torch.float64) for name, shape in shapes.items()}
+
+    def result() -> xr.Dataset:
+        epsilon = torch.stack([way.travel.on_host().epsilon for way in ways], 1)
+        variables = {name: Variable(dims, found[name], units, text) for name, (dims, units, text) in _WORDS.items()}
+        variables["epsilon"] = Variable(["image", "path"], epsilon, "pixel", "travel distance")
+        variables["label"] = Variable(["image"], labels, "1", "class to leave")
+        fractions = torch.stack([steps * s for s in (beyond, 1, beyond)])
+        coords = {
+            "leg": Variable(["leg"], list(LEGS), "1", "part of the way"),
+            "path": Variable(["path"], list(PATHS), "1", "where the way starts"),
+            "corner": Variable(["corner"], list(CORNERS), "1", "what spans the plane"),
+            "fraction": Variable(["leg", "point"], fractions, "1", "fraction"),
+        }
+        settings = {"jump": jump, "points": points, "beyond": beyond, "resolution": resolution, "tolerance": tolerance}
+        return measurement(variables, coords=coords, model=model, seed=seed, seconds=clock.seconds, **settings)
+
+    with keeping(result, lambda: ended(ways), len(pixels), "images"):
+        go_both(ways, model, labels, search)
+        first, second = (way.travel.on_host() for way in ways)
+        _refuse_uncrossed(dict(zip(PATHS, (first.outcome, second.outcome), strict=True)))
+        (_, direct, _), (landed, jumped, _) = ways
+        ends = [way.end(search.clamp) for way in ways]
+        for i, label in enumerate(labels.tolist()):
+            lengths = (float(first.epsilon[i]) * beyond, jump, float(second.epsilon[i]) * beyond)
+            lines = ((pixels[i], direct[i]), (pixels[i], noise[i]), (landed[i], jumped[i]))
+            z = torch.stack(
+                [
+                    embeddings_along(model, start[None], direction[None], steps * length, search.batch, i)[0].double()
+                    for (start, direction), length in zip(lines, lengths, strict=True)
+                ]
+            )
+            corners = torch.stack([pixels[i], *(end[i] for end in ends)])
+            corners = model.embed_in_batches(corners, f"a corner of the plane of image {i}", None).double()
+            seen = _seen_in_plane(Plane.through(*corners), corners, z, label, head, model.dtype, resolution)
+            for name, values in seen.items():
+                found[name][i] = values.cpu()
+    return result()
 
 
 def _seen_in_plane(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 import xarray as xr
 
 from ..core.arguments import checked
-from ..core.batching import each_batch
+from ..core.batching import each_batch, kept_in_batches
 from ..core.image_similarity import psnr
 from ..core.measurement import Stopwatch, Variable, measurement
+from ..errors import keeping
 from ..networks.vision_model import VisionModel
 from .label_search import Start, moved
 
@@ -18,19 +20,23 @@ from .label_search import Start, moved
 def depart(model: VisionModel, pixels: torch.Tensor, labels: torch.Tensor, batch: int) -> Start:
     """`fgsm_direction` at points that need not lie in [0,1], and what the same forward passes say of them."""
 
-    def start(x: torch.Tensor, y: torch.Tensor, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    image = torch.arange(len(pixels), device=pixels.device)
+    parts = each_batch(partial(_start, model), pixels, labels.to(pixels.device), image, size=batch)
+    return Start(pixels, *(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+def _start(
+    model: VisionModel, x: torch.Tensor, y: torch.Tensor, image: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Directions, labels and confidences of a batch of the images of these numbers."""
+    with torch.enable_grad():
         x = x.detach().requires_grad_()
         logits = model.logits(x)
         model.finite(logits.detach(), "logits", first=image)
         right = logits.gather(1, y[:, None])[:, 0]
         others = logits.scatter(1, y[:, None], -torch.inf).logsumexp(1)
         gradient = model.finite(torch.autograd.grad((others - right).sum(), x)[0], "gradient", first=image)
-        return gradient.sign(), logits.argmax(1), logits.detach().double().softmax(1).amax(1)
-
-    images = torch.arange(len(pixels), device=pixels.device)
-    with torch.enable_grad():
-        parts = zip(*each_batch(start, pixels, labels.to(pixels.device), images, size=batch), strict=True)
-        return Start(pixels, *(torch.cat(part) for part in parts))
+    return gradient.sign(), logits.argmax(1), logits.detach().double().softmax(1).amax(1)
 
 
 @checked
@@ -62,6 +68,8 @@ def fgsm_direction(model: VisionModel, images: Any, labels: Any = None) -> torch
     ------
     ImageError, LabelError, ModelError
         If the images are not what the model takes, a label is not a class, or there is no head.
+    Interrupted
+        If someone stops it; `finished` then has the first images.
 
     References
     ----------
@@ -77,7 +85,9 @@ def fgsm_direction(model: VisionModel, images: Any, labels: Any = None) -> torch
     tensor([-1.])
     """
     pixels, labels = model.pixels_and_labels(images, labels)
-    return depart(model, pixels, labels, model.batch_size).direction
+    return kept_in_batches(
+        lambda *some: _start(model, *some)[0], pixels, labels.to(pixels.device), size=model.batch_size
+    )
 
 
 @checked
@@ -117,6 +127,8 @@ def fgsm_step(
     ------
     ImageError, LabelError, ModelError
         If the images are not what the model takes, a label is not a class, or there is no head.
+    Interrupted
+        If someone stops it; `finished` then has the first images.
 
     References
     ----------
@@ -133,22 +145,38 @@ def fgsm_step(
     """
     clock = Stopwatch()
     pixels, labels = model.pixels_and_labels(images, labels)
-    direction = depart(model, pixels, labels, model.batch_size).direction
-    there = moved(pixels, direction, torch.full((len(pixels),), epsilon), clamp)
-    shown = torch.stack([pixels, (direction + 1) / 2, there], 1).flatten(0, 1)
-    image = torch.arange(len(pixels)).repeat_interleave(3)
-    logits = model.logits_in_batches(shown, first=image).cpu().double().unflatten(0, (-1, 3))
-    seen = logits.argmax(-1)
-    over, picture = ["image", "stage"], ["image", "channel", "y", "x"]
-    variables = {
-        "pixels": Variable(picture, pixels, "pixel", "the image, pixels in [0, 1]"),
-        "direction": Variable(picture, direction, "1", "sign of the gradient"),
-        "moved": Variable(picture, there, "pixel", "the moved image"),
-        "seen": Variable(over, seen, "1", "label the network gives"),
-        "seen_name": Variable(over, model.class_name(seen), "1", "name of the label the network gives"),
-        "confidence": Variable(over, logits.softmax(-1).amax(-1), "1", "confidence"),
-        "label": Variable(["image"], labels, "1", "class to leave"),
-        "psnr": Variable(["image"], psnr(pixels, there), "dB", "peak signal-to-noise ratio of the change"),
-    }
-    coords = {"stage": Variable(["stage"], ["image", "direction", "moved"], "1", "what the picture shows")}
-    return measurement(variables, coords=coords, model=model, seconds=clock.seconds, epsilon=epsilon, clamp=clamp)
+    directions: list[torch.Tensor] = []
+    said: list[torch.Tensor] = []
+
+    def shown(x: torch.Tensor, y: torch.Tensor, image: torch.Tensor) -> None:
+        direction = _start(model, x, y, image)[0]
+        there = moved(x, direction, torch.full((len(x),), epsilon), clamp)
+        stages = torch.stack([x, (direction + 1) / 2, there], 1).flatten(0, 1)
+        logits = model.logits_in_batches(stages, first=image.repeat_interleave(3)).cpu().double().unflatten(0, (-1, 3))
+        directions.append(direction)
+        said.append(logits)
+
+    def result() -> xr.Dataset:
+        direction, logits = torch.cat(directions), torch.cat(said)
+        x = pixels[: len(logits)]
+        there = moved(x, direction, torch.full((len(x),), epsilon), clamp)
+        seen = logits.argmax(-1)
+        over, picture = ["image", "stage"], ["image", "channel", "y", "x"]
+        variables = {
+            "pixels": Variable(picture, x, "pixel", "the image, pixels in [0, 1]"),
+            "direction": Variable(picture, direction, "1", "sign of the gradient"),
+            "moved": Variable(picture, there, "pixel", "the moved image"),
+            "seen": Variable(over, seen, "1", "label the network gives"),
+            "seen_name": Variable(over, model.class_name(seen), "1", "name of the label the network gives"),
+            "confidence": Variable(over, logits.softmax(-1).amax(-1), "1", "confidence"),
+            "label": Variable(["image"], labels[: len(x)], "1", "class to leave"),
+            "psnr": Variable(["image"], psnr(x, there), "dB", "peak signal-to-noise ratio of the change"),
+        }
+        coords = {"stage": Variable(["stage"], ["image", "direction", "moved"], "1", "what the picture shows")}
+        return measurement(variables, coords=coords, model=model, seconds=clock.seconds, epsilon=epsilon, clamp=clamp)
+
+    with keeping(result, lambda: sum(map(len, said)), len(pixels), "images"):
+        image = torch.arange(len(pixels), device=pixels.device)
+        for _ in each_batch(shown, pixels, labels.to(pixels.device), image, size=model.batch_size):
+            pass
+    return result()

@@ -57,10 +57,10 @@ def fgsm_path(
     Returns
     -------
     xarray.Dataset
-        Over `path` (`"direct"`, `"jumped"`): `probability(image, path, step, class)`, `start(image, path, channel, y,
-        x)` and `direction`, from which the picture at each `epsilon(step)` is `start + epsilon direction`, not
-        clamped; `crossing(image, path)` in pixel values, NaN unless `outcome(image, path)` is `"crossed"`;
-        `label(image)` and `name(class)`.
+        `pixels(image, channel, y, x)`. Over `path` (`"direct"`, `"jumped"`): `probability(image, path, step, class)`,
+        `start(image, path, channel, y, x)` and `direction`, from which the picture at each `epsilon(step)` is `start +
+        epsilon direction`, not clamped; `crossing(image, path)` in pixel values, NaN unless `outcome(image, path)` is
+        `"crossed"`; `label(image)` and `name(class)`.
 
     Raises
     ------
@@ -145,6 +145,7 @@ def _told(
     return measurement(
         {
             "probability": Variable((*over, "step", "class"), said, "1", "softmax probability"),
+            "pixels": Variable(("image", *picture), ways[0].start, "pixel", "the image, pixels in [0, 1]"),
             "start": Variable((*over, *picture), starts, "pixel", "where the path starts, pixel values"),
             "direction": Variable((*over, *picture), directions, "1", "sign of the gradient"),
             "crossing": Variable(over, crossing, "pixel", "travel distance"),

@@ -14,7 +14,7 @@ from .annotations import OTHER, Kind, kind_of
 from .modes import usual_modes
 from .provenance import calling
 
-_INDICES = {"image": "image", "images": "image", "pair": "pair", "pairs": "pair"}  # argument -> dimension it counts in
+_INDICES = {"image": "image", "pair": "pair", "pairs": "pair"}  # argument -> dimension it counts in
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -73,7 +73,7 @@ def _door(holds: Mapping[str, Sequence[str]], function: Callable[P, R]) -> Calla
         found = [data for name in holds if name in given for data in _datasets(given[name])]
         for name in _INDICES.keys() & given.keys():
             if name not in kinds()[1]:
-                continue  # images to look at, not their numbers
+                continue  # it is not a number there
             chosen = given[name] if isinstance(given[name], tuple) else (given[name],)
             least = min((data.sizes.get(_INDICES[name], 0) for data in found), default=0)
             if not chosen or not all(-least <= one < least for one in chosen):

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import torch
 
+from ..errors import keeping
 from .progress import tqdm
 
 Part = TypeVar("Part")
@@ -43,6 +44,15 @@ def each_batch(
             yield part
             bar.update(min(size, total - start))
             start += size
+
+
+def kept_in_batches(function: Callable[..., torch.Tensor], *tensors: torch.Tensor, size: int) -> torch.Tensor:
+    """`in_batches`, where rows are images: those finished come with whatever ends it early."""
+    parts: list[torch.Tensor] = []
+    with keeping(lambda: torch.cat(parts), lambda: sum(map(len, parts)), len(tensors[0]), "images"):
+        for part in each_batch(function, *tensors, size=size):
+            parts.append(part)
+    return torch.cat(parts)
 
 
 def in_batches(

@@ -6,9 +6,12 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+from ..settings import check_hub_address
+
 
 @functools.cache
 def _info() -> Any:
+    check_hub_address()  # timm imports huggingface_hub
     from timm.data import ImageNetInfo
 
     return ImageNetInfo()

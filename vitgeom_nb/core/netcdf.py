@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,15 +14,15 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError
+from . import first_look
 from .whole_files import check_regular
 
 SEAL = b"\nvitgeom-nb sha256 "
 _SEAL_SIZE = len(SEAL) + 64
+FIRST_LOOK = 60.0
+"""Seconds that opening a small file may take."""
+
 _SLOW = 20e6  # bytes a second, of a disk that is slow
-_PROBE = (
-    "import sys, json; sys.path[:] = json.loads(sys.argv[1]);"
-    "from vitgeom_nb.core.netcdf import probe; probe(sys.argv[2], int(sys.argv[3]))"
-)
 
 
 def sealed(dataset: xr.Dataset) -> tuple[memoryview, bytes]:
@@ -70,26 +68,16 @@ def read(path: Path, limit: int) -> xr.Dataset:
     if state is None:
         raise DataError(f"There is no file {path}; save_measurement(dataset, path) makes one.")
     _check_size(path, state.st_size, limit)
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, state.st_size - _SEAL_SIZE))
-            has_seal = file.read().startswith(SEAL)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); check its permissions.") from None
-    # what is damaged may keep HDF5 busy for ever or crash it, so that a child takes the first look at what has no seal
-    if not has_seal and sys.executable:
-        command = [sys.executable, "-c", _PROBE, json.dumps(sys.path), str(path), str(limit)]
-        try:
-            subprocess.run(command, check=True, capture_output=True, timeout=60 + state.st_size / _SLOW)
-        except subprocess.SubprocessError:
-            raise damaged(path) from None
-    return _opened(path, limit, has_seal)
+    # what is damaged may keep HDF5 busy for ever or crash it; a seal says nothing of that, as anyone can compute one
+    if sys.executable and not first_look.survives(str(path.absolute()), limit, FIRST_LOOK + state.st_size / _SLOW):
+        raise damaged(path)
+    return opened(path, limit)
 
 
 def probe(path: str, limit: int) -> None:
     """Read a file as `read` does; in a child that nobody misses."""
     with contextlib.suppress(DataError):  # the parent will find out
-        _opened(Path(path), limit, False)
+        opened(Path(path), limit)
 
 
 def damaged(path: Path) -> DataError:
@@ -97,10 +85,20 @@ def damaged(path: Path) -> DataError:
     return DataError(f"{path} is not a NetCDF file that save_measurement() wrote, or it is damaged.")
 
 
-def _opened(path: Path, limit: int, has_seal: bool) -> xr.Dataset:
+def opened(path: Path, limit: int) -> xr.Dataset:
+    """What `read` gives, without a first look by a child.
+
+    Raises
+    ------
+    DataError
+        As `read` does.
+    """
     try:
         data = path.read_bytes()
-        if has_seal:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); check its permissions.") from None
+    try:
+        if data[-_SEAL_SIZE:].startswith(SEAL):
             data, digest = data[:-_SEAL_SIZE], data[-64:]
             if hashlib.sha256(data).hexdigest().encode() != digest:
                 raise damaged(path)

@@ -67,10 +67,18 @@ def image_files(folder: Path) -> list[str]:
     """Names of the images directly inside a folder, in alphabetical order; hidden files, pipes and devices are none."""
     with os.scandir(folder) as entries:
         wanted = (e for e in entries if e.name.lower().endswith(IMAGE_FILES) and not e.name.startswith("."))
-        return sorted(e.name for e in wanted if e.is_file())
+        return sorted(e.name for e in wanted if _is(e.is_file))
 
 
 def sub_folders(folder: Path) -> list[str]:
     """Names of the folders directly inside a folder, in alphabetical order, without hidden ones."""
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith((".", "__")))
+        return sorted(e.name for e in entries if _is(e.is_dir) and not e.name.startswith((".", "__")))
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    """What a folder's entry says it is; False for a link that leads to itself, or to where one may not look."""
+    try:
+        return kind()
+    except OSError:
+        return False

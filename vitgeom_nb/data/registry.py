@@ -140,9 +140,7 @@ def _hub_pattern(known: DataSet, split: str) -> str:
 
 def _cached(repo: str) -> list[str]:
     """Names of the files of a data set that the hub's cache holds."""
-    from huggingface_hub import constants
-
-    folder = Path(constants.HF_HUB_CACHE) / f"datasets--{repo.replace('/', '--')}"
+    folder = hub.cache_folder() / f"datasets--{repo.replace('/', '--')}"
     try:
         root = folder / "snapshots" / (folder / "refs" / "main").read_text().strip()
     except OSError:

@@ -17,7 +17,9 @@ from ..errors import keeping
 from ..networks.vision_model import VisionModel
 from .fibre_walk import along, check_steps
 from .matching import check_goal, checked_pairs
-from .optimisers import Goal, MinimumChange, Objective, descend, distance_to_go
+from .minimum_change import MinimumChange
+from .optimisers import Descent, Goal, Objective, distance_to_go
+from .pairs_that_fit import descend_by_parts
 
 
 def class_probabilities(model: VisionModel, path: torch.Tensor) -> dict[str, Variable]:
@@ -34,13 +36,23 @@ def class_probabilities(model: VisionModel, path: torch.Tensor) -> dict[str, Var
 
 
 def nearest_to(
-    x_0: torch.Tensor, objective: Objective, start: torch.Tensor, goal: Goal, scale: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The points `(P,n)` nearest to `x_0` that minimum-change matching finds from `start`, and their embeddings."""
-    found = descend(objective, start, MinimumChange(x_0, objective.targets), goal, scale)
+    x_0: torch.Tensor,
+    model: VisionModel,
+    targets: torch.Tensor,
+    max_evaluations: int,
+    start: torch.Tensor,
+    goal: Goal,
+    scale: torch.Tensor,
+) -> Descent:
+    """The points `(P,n)` nearest to `x_0` that minimum-change matching finds from `start`."""
+
+    def stepper(objective: Objective, rows: torch.Tensor) -> MinimumChange:
+        return MinimumChange(objective, x_0[rows], goal, scale[rows])
+
+    found = descend_by_parts(model, targets, max_evaluations, start, stepper, goal, scale)
     if found.stopped is not None:
         raise found.stopped
-    return found.x, found.embedding
+    return found
 
 
 @checked
@@ -74,7 +86,8 @@ def homotopy(
     Returns
     -------
     xarray.Dataset
-        `path(pair, s, channel, y, x)`, of N + 1 frames; `residual(pair, s)`; `converged(pair, s)`;
+        `path(pair, s, channel, y, x)`, of N + 1 frames, from `source(pair, channel, y, x)`; `target`, whose embedding
+        it leads to; `residual(pair, s)`; `converged(pair, s)`;
         `cosine(pair, s)` to `t`; `psnr(pair, s)` against the source [dB]; `evaluations(pair)`; and, where the model has
         a classifier head, `probability(pair, s, class)` and `name(class)`.
 
@@ -118,11 +131,10 @@ def homotopy(
 
     with keeping(lambda: result({}), lambda: len(frames) - 1, steps, "steps"):
         for s in tqdm(line[1:], desc=f"homotopy on {model.name}", leave=False):
-            objective = Objective(model, f_0 + s * (t - f_0), max_evaluations)
-            x, f = nearest_to(frames[0], objective, frames[-1], goal, scale)
-            embedded.append(f)
-            frames.append(x)
-            evaluations += objective.evaluations
+            found = nearest_to(frames[0], model, f_0 + s * (t - f_0), max_evaluations, frames[-1], goal, scale)
+            embedded.append(found.embedding)
+            frames.append(found.x)
+            evaluations += found.evaluations
         return result(class_probabilities(model, torch.stack(frames, dim=1).unflatten(2, x_0.shape[1:])))
 
 
@@ -145,15 +157,17 @@ def homotopy_at(model: VisionModel, path: xr.Dataset, s: float) -> xr.Dataset:
         As `homotopy`, with this one `s`.
     """
     watch, settings = Stopwatch(), parameters(path)
-    frames, x_t = (torch.from_numpy(path[name].values).to(model.device, model.dtype) for name in ("path", "target"))
-    x_0, before = frames[:, 0], int((path.s.values <= s).sum()) - 1
+    frames, x_0, x_t = (
+        torch.from_numpy(path[name].values).to(model.device, model.dtype) for name in ("path", "source", "target")
+    )
+    before = int((path.s.values <= s).sum()) - 1
     goal = check_goal(-1, settings["residual"], settings["max_evaluations"])
     f_0, t = model.embed_in_batches(x_0, "source"), model.embed_in_batches(x_t, "target")
-    objective = Objective(model, torch.lerp(f_0, t, s), settings["max_evaluations"])
-    x, f = nearest_to(x_0.flatten(1), objective, frames[:, before].flatten(1), goal, distance_to_go(f_0, t))
-    line, there = torch.tensor([s], device=model.device, dtype=model.dtype), x.view_as(x_0)[:, None]
-    way, said = _Path(x_0, x_t, f_0, t, there, f[:, None], line), class_probabilities(model, there)
-    return _on_the_way(model, way, objective.evaluations, said, watch, **settings)
+    on_line, start, most = torch.lerp(f_0, t, s), frames[:, before].flatten(1), settings["max_evaluations"]
+    found = nearest_to(x_0.flatten(1), model, on_line, most, start, goal, distance_to_go(f_0, t))
+    line, there = torch.tensor([s], device=model.device, dtype=model.dtype), found.x.view_as(x_0)[:, None]
+    way, said = _Path(x_0, x_t, f_0, t, there, found.embedding[:, None], line), class_probabilities(model, there)
+    return _on_the_way(model, way, found.evaluations, said, watch, **settings)
 
 
 class _Path(NamedTuple):
@@ -186,6 +200,7 @@ def _on_the_way(
     at = ["pair", "s"]
     variables = {
         "path": Variable([*at, "channel", "y", "x"], path, "pixel", "image on the way, pixels in [0, 1]"),
+        "source": Variable(["pair", "channel", "y", "x"], x_0, "pixel", "source image, pixels in [0, 1]"),
         "target": Variable(["pair", "channel", "y", "x"], x_t, "pixel", "target image, pixels in [0, 1]"),
         "residual": Variable(at, left, "1", "distance from the straight line of embeddings, relative"),
         "converged": Variable(at, left <= residual, "1", "whether the point lies on the line"),

@@ -73,12 +73,12 @@ def fibre_walk(
     Returns
     -------
     xarray.Dataset
-        `path(pair, step, channel, y, x)`, of N + 1 frames; `drift(pair, step)`, `||f(x) - f(x_0)|| / ||f(x_0)||`, and
-        `straight_drift`, the same for the straight blend of `x_0` and `b`; `embedding(pair, step, component)` and
-        `straight_embedding`, of which these are the drifts; `failed(pair, step)`, drift over 1e-3; `cosine(pair, step)`
-        to f(x_0) and `pair_cosine(pair)`, that of f(b); `distance(pair, step)` to `b` in rms per pixel; `psnr_source`
-        and `psnr_target` `(pair, step)` against `x_0` and `b` [dB]; `evaluations(pair)`, where a row of J, and a
-        forward pass without a backward, count as one each.
+        `path(pair, step, channel, y, x)`, of N + 1 frames, from `source(pair, channel, y, x)` toward `target`;
+        `drift(pair, step)`, `||f(x) - f(x_0)|| / ||f(x_0)||`, and `straight_drift`, the same for the straight blend of
+        `x_0` and `b`; `embedding(pair, step, component)` and `straight_embedding`, of which these are the drifts;
+        `failed(pair, step)`, drift over 1e-3; `cosine(pair, step)` to f(x_0) and `pair_cosine(pair)`, that of f(b);
+        `distance(pair, step)` to `b` in rms per pixel; `psnr_source` and `psnr_target` `(pair, step)` against `x_0` and
+        `b` [dB]; `evaluations(pair)`, where a row of J, and a forward pass without a backward, count as one each.
 
     Raises
     ------
@@ -150,10 +150,12 @@ def fibre_at(model: VisionModel, walked: xr.Dataset, step: float) -> xr.Dataset:
         As `fibre_walk`, with this one `step`; `evaluations` are those of the walk.
     """
     watch, last = Stopwatch(), walked.sizes["step"] - 1
-    path, b = (torch.from_numpy(walked[name].values).to(model.device, model.dtype) for name in ("path", "target"))
+    path, x_0, b = (
+        torch.from_numpy(walked[name].values).to(model.device, model.dtype) for name in ("path", "source", "target")
+    )
     k = min(int(step), last - 1)
     blend = torch.lerp(path[:, k], path[:, k + 1], step - k)
-    ends = _Ends.of(model, path[:, 0], b, torch.tensor([step], dtype=torch.float64), last)
+    ends = _Ends.of(model, x_0, b, torch.tensor([step], dtype=torch.float64), last)
     frames = torch.stack([back_to_fibre(model, x, f) for x, f in zip(blend, ends.f_0, strict=True)])[:, None]
     return _walked(model, ends, frames, embeddings_of(model, frames), walked.evaluations.values, watch, last)
 
@@ -193,6 +195,7 @@ def _walked(
         "path": Variable(
             ["pair", "step", "channel", "y", "x"], path, "pixel", "image along the fibre, pixels in [0, 1]"
         ),
+        "source": Variable(["pair", "channel", "y", "x"], x_0, "pixel", "image walked from, pixels in [0, 1]"),
         "target": Variable(["pair", "channel", "y", "x"], b, "pixel", "image walked toward, pixels in [0, 1]"),
         "drift": Variable(at, drift, "1", "drift of the embedding, relative"),
         "straight_drift": Variable(at, straight_drift, "1", "drift along the straight blend, relative"),

@@ -15,16 +15,16 @@ from ..core.measurement import Stopwatch, Variable, measurement
 from ..core.progress import tqdm
 from ..core.random_directions import random_directions, unit
 from ..errors import ArgumentError, keeping
-from ..jacobians.gram import TOLERANCE, Spectrum, check_tolerance, right_vectors, spectrum
+from ..jacobians.gram import TOLERANCE, Spectrum, check_tolerance, directional_derivatives, right_vectors, spectrum
 from ..jacobians.products import jvp_at
 from ..jacobians.rows import jacobian_rows
 from ..jacobians.step_response import RADII, check_count, check_radii, null_and_normal, radius_coords
 from ..networks.answers import is_finite
 from ..networks.rounding import rounding_of_change
 from ..networks.vision_model import VisionModel
-from .matching import match
+from .matching import checked_pairs, match
 
-KINDS = ("random", "matching", "top", "null")
+KINDS = ("random", "gradient", "matching", "top", "null")
 Found = dict[str, torch.Tensor]  # by kind of direction
 TANGENTS = 16  # directions of one image that forward mode takes at a time, beside one forward pass
 
@@ -58,11 +58,11 @@ def constants_along(
     shape, r = (len(pixels), directions.shape[1], len(radii)), radii.to(pixels.device)
 
     def constant(row: torch.Tensor) -> torch.Tensor:
-        image, along, at = torch.unravel_index(row, shape)
-        step = directions[image % len(directions), along].mul_(r[at, None].to(pixels.dtype))
+        image, direction, at = torch.unravel_index(row, shape)
+        step = directions[image % len(directions), direction].mul_(r[at, None].to(pixels.dtype))
         there = step.view(-1, *pixels.shape[1:]).add_(pixels[image])
         away = (model.embed(there).double() - start[image]).norm(dim=-1) / r[at]
-        known = directions[image % len(directions), along].isfinite().all(1)  # J may have no such direction
+        known = directions[image % len(directions), direction].isfinite().all(1)  # J may have no such direction
         model.refuse(known & ~is_finite(away[:, None]), "embedding", "a step from image", first + image)
         return away
 
@@ -114,9 +114,10 @@ def lldlc(
     model, images
         The network, and `(B,3,H,W)` in [0,1] or what `samples()` returns. The images x + r v are not clamped to [0,1].
     kinds
-        Which: `"random"` (isotropic, every image has its own), `"matching"` (from the image to the
-        minimum-change match that `match` finds for its target), `"top"` (v_1 and -v_1), `"null"` (the random ones
-        projected on the null space of J).
+        Which: `"random"` (isotropic, every image has its own), `"gradient"` (the first step of plain gradient descent
+        toward the embedding t of the image's target, `J^T (t - f(x))`), `"matching"` (from the image to the
+        minimum-change match that `match` finds for its target: the secant of the whole way), `"top"` (v_1 and -v_1),
+        `"null"` (the random ones projected on the null space of J).
     directions
         How many random and null directions.
     radii
@@ -124,14 +125,16 @@ def lldlc(
     seed
         Of the random directions.
     targets
-        The image that each one is matched to, as many as `images`; each image's successor in the batch unless told.
+        The image whose embedding each one is moved toward, as many as `images`; each image's successor in the
+        batch unless told.
     max_evaluations
         Of each match, forward and backward passes. One that has not arrived by then gives the direction to where it is.
     tolerance
         Singular values below this share of the largest are null.
     slopes
-        Whether to measure the limits of random and matching directions where no Jacobian is there to give them. They
-        come by forward mode, about two forward passes a direction; without them constants are forward passes alone.
+        Whether to measure the limits of random, gradient and matching directions where no Jacobian is there to give
+        them. They come by forward mode, about two forward passes a direction; without them constants are forward
+        passes alone.
 
     Returns
     -------
@@ -148,8 +151,8 @@ def lldlc(
     Raises
     ------
     ArgumentError
-        If a kind is unknown or another parameter out of range, a single image comes without a target to match, or
-        targets and images are not as many or are the same.
+        If a kind is unknown or another parameter out of range, a single image comes without a target to move toward,
+        or targets and images are not as many or are the same.
     ImageError
         If images or targets are not what the model takes.
     Interrupted
@@ -177,11 +180,11 @@ def lldlc(
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds or len(set(kinds)) < len(kinds):
         raise ArgumentError(f"kinds is {tuple(kinds)}; name each once, out of {', '.join(KINDS)}.")
-    goals = _targets(pixels, targets) if "matching" in kinds else None
+    goals = _targets(pixels, targets) if {"gradient", "matching"} & set(kinds) else None
     n, by_jacobian = pixels[0].numel(), bool({"top", "null"} & set(kinds))
     drawn = random_directions(pixels, directions, seed).flatten(2)
     start, floor = model.embed_in_batches(pixels).double(), rounding_of_change(model, pixels)
-    counts = {kind: {"matching": 1, "top": 2}.get(kind, directions) for kind in kinds}
+    counts = {kind: {"gradient": 1, "matching": 1, "top": 2}.get(kind, directions) for kind in kinds}
     constants = {kind: start.new_full((len(pixels), count, len(r)), torch.nan) for kind, count in counts.items()}
     limits = {kind: start.new_full((len(pixels), count), torch.nan) for kind, count in counts.items()}
     spectra: list[Spectrum] = []
@@ -198,7 +201,7 @@ def lldlc(
         if spectra:
             out |= _law(kinds, constant, slope, spectra, n, directions)
         out["rounding"] = Variable(("image",), floor, "embedding", "rounding error of a change of the embedding")
-        if goals is not None:
+        if "matching" in kinds:
             out["match_distance"] = Variable(("image",), distance, "pixel", "Euclidean distance to the match")
             out["match_cosine"] = Variable(("image",), cosine, "1", "cosine of match and target embeddings")
             out["match_arrived"] = Variable(("image",), arrived, "1", "whether the match met its goal")
@@ -210,7 +213,7 @@ def lldlc(
             seconds=watch.seconds,
             directions=directions,
             tolerance=tolerance,
-            max_evaluations=max_evaluations if goals is not None else None,
+            max_evaluations=max_evaluations if "matching" in kinds else None,
             pixels=n,
         )
 
@@ -221,7 +224,10 @@ def lldlc(
         ways = {"random": drawn} if "random" in kinds else {}
         for kind, v in ways.items():
             constants_along(model, pixels, start, v, r, constants[kind])
-        if goals is not None:
+        if "gradient" in kinds:
+            ways["gradient"] = descent_directions(model, *checked_pairs(model, pixels, goals)).flatten(1)[:, None]
+            constants_along(model, pixels, start, ways["gradient"], r, constants["gradient"])
+        if "matching" in kinds:
             found = match(model, pixels, goals, max_evaluations=max_evaluations)
             for into, key in ((distance, "change_norm"), (cosine, "cosine"), (arrived, "converged")):
                 into[:] = torch.from_numpy(found[key].values)
@@ -236,7 +242,7 @@ def lldlc(
                 for kind, v in own.items():
                     constants[kind][i] = constants_along(model, x[None], start[i : i + 1], v[None], r, first=i)[0]
                 for kind, v in ({kind: v[i % len(v)] for kind, v in ways.items()} | own).items():
-                    limits[kind][i] = (v.double() @ J.double().T).norm(dim=-1)
+                    limits[kind][i] = directional_derivatives(J, v).norm(dim=-1)
                 spectra.append(parts)
         elif slopes:
             for kind, v in ways.items():
@@ -244,9 +250,27 @@ def lldlc(
     return result()
 
 
+def descent_directions(model: VisionModel, pixels: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Unit directions `(B,3,H,W)` of the first step of gradient descent, `J^T (t - f(x))`, toward the targets.
+
+    NaN where the embeddings of image and target are the same.
+    """
+    t = model.embed_in_batches(targets)
+
+    def downhill(x: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            loss = (model.embed(x) - goal).square().sum() / 2
+            return -torch.autograd.grad(loss, x)[0]
+
+    return unit(in_batches(downhill, pixels, t, size=model.batch_size))
+
+
 def _targets(pixels: torch.Tensor, targets: Any) -> Any:
     if targets is None and len(pixels) == 1:
-        raise ArgumentError('The matching direction of a single image needs targets=..., or leave "matching" out.')
+        raise ArgumentError(
+            "A single image needs targets=... to be moved toward, or leave the gradient and matching kinds out."
+        )
     return pixels.roll(-1, 0) if targets is None else targets
 
 

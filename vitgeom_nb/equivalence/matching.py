@@ -18,18 +18,18 @@ from ..errors import ArgumentError, keeping
 from ..jacobians.gram import spectrum
 from ..jacobians.rows import jacobian_rows
 from ..networks.vision_model import VisionModel
+from .minimum_change import MinimumChange
 from .optimisers import (
     Adam,
     Descent,
     GaussNewton,
     Goal,
     GradientDescent,
-    MinimumChange,
     Objective,
     Stepper,
-    descend,
     distance_to_go,
 )
+from .pairs_that_fit import descend_by_parts
 
 METHODS = ("minimum-change", "gradient-descent", "adam", "gauss-newton")
 
@@ -58,7 +58,7 @@ def check_goal(cosine: float, residual: float, max_evaluations: int) -> Goal:
     return Goal(cosine, residual)
 
 
-def _stepper(method: str, objective: Objective, start: torch.Tensor, lr: float | None) -> Stepper:
+def _check_method(method: str, lr: float | None) -> None:
     if method not in METHODS:
         close = difflib.get_close_matches(str(method), METHODS, n=1, cutoff=0.4)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(METHODS)}."
@@ -68,13 +68,18 @@ def _stepper(method: str, objective: Objective, start: torch.Tensor, lr: float |
         raise ArgumentError(f"{method} finds its own steps; leave lr out.")
     if lr is not None and not lr > 0:
         raise ArgumentError(f"lr is {lr}; a learning rate is positive.")
+
+
+def _stepper(
+    method: str, lr: float | None, objective: Objective, start: torch.Tensor, goal: Goal, scale: torch.Tensor
+) -> Stepper:
     if method == "gradient-descent":
         return GradientDescent(start, lr)
     if method == "adam":
         return Adam(start, lr)
     if method == "gauss-newton":
         return GaussNewton(objective, start)
-    return MinimumChange(start, objective.targets)
+    return MinimumChange(objective, start, goal, scale)
 
 
 @checked
@@ -121,9 +126,11 @@ def match(
     xarray.Dataset
         `matched(pair, channel, y, x)`, which is the point of lowest loss for a pair that did not converge;
         `cosine`, `residual`, `evaluations`, `converged`, `source_cosine` (of the match to its source),
-        `psnr` [dB], `ssim`, `change_norm`, `rms` and `max` of the change, all `(pair)`; `cosine_8bit` and
-        `residual_8bit` after rounding to 256 levels; `loss`, `cosine_history`, `residual_history` `(pair, step)` by
-        evaluation, NaN where an evaluation was spent on a Jacobian product and after the end; `source`, `target`
+        `psnr` [dB], `ssim`, `change_norm`, `rms` and `max` of the change, `psnr_target` and `ssim_target`, how like its
+        target the match looks, beside `psnr_pair` of source and target, all `(pair)`; `cosine_8bit` and
+        `residual_8bit` after rounding to 256 levels; `loss`, `cosine_history`, `residual_history`, `psnr_history`
+        `(pair, step)` by evaluation, NaN where an evaluation was spent on a Jacobian product and after the end, and a
+        PSNR that is infinite at the source; `source`, `target`
         and their embeddings with that of the match, `(pair, component)`. From a model with a head, the labels that it
         gives to the three: `source_label`, `target_label`, `matched_label`.
 
@@ -155,10 +162,16 @@ def match(
     goal = check_goal(cosine, residual, max_evaluations)
     x_0, x_t = checked_pairs(model, source, target)
     f_0, t = model.embed_in_batches(x_0, "source"), model.embed_in_batches(x_t, "target")
-    objective = Objective(model, t, max_evaluations)
     start, distance = x_0.flatten(1), distance_to_go(f_0, t)
-    stepper = _stepper(method, objective, start, lr)
-    descent = descend(objective, start, stepper, goal, distance, progress=f"{method} on {model.name}")
+    _check_method(method, lr)
+
+    def stepper(objective: Objective, rows: torch.Tensor) -> Stepper:
+        return _stepper(method, lr, objective, start[rows], goal, distance[rows])
+
+    title = f"{method} on {model.name}"
+    descent = descend_by_parts(model, t, max_evaluations, start, stepper, goal, distance, progress=title)
+    begun = descent.evaluations[:, None] > 0  # others were not, when someone stopped it, and stand at their sources
+    descent = descent._replace(embedding=torch.where(begun, descent.embedding, f_0))
 
     def result(rounded: torch.Tensor, labels: dict[str, Variable]) -> xr.Dataset:
         return measurement(
@@ -223,6 +236,9 @@ def _variables(
         "residual_8bit": Variable(pair, left(rounded), "1", "relative distance to the target after rounding"),
         "psnr": Variable(pair, psnr(matched, x_0), "dB", "PSNR of the match against its source"),
         "ssim": Variable(pair, ssim(matched, x_0), "1", "SSIM of the match against its source"),
+        "psnr_target": Variable(pair, psnr(matched, x_t), "dB", "PSNR of the match against its target"),
+        "ssim_target": Variable(pair, ssim(matched, x_t), "1", "SSIM of the match against its target"),
+        "psnr_pair": Variable(pair, psnr(x_0, x_t), "dB", "PSNR of source against target"),
         "change_norm": Variable(pair, change.flatten(1).norm(dim=1), "pixel", "Euclidean norm of the change"),
         "rms": Variable(pair, rms(change), "pixel", "root-mean-square change per pixel"),
         "max": Variable(pair, change.flatten(1).abs().amax(1), "pixel", "largest change of a pixel"),
@@ -230,6 +246,7 @@ def _variables(
         "converged": Variable(pair, descent.converged, "1", "whether the goal was met"),
         "loss": Variable(step, descent.loss, "embedding^2", "half the squared distance to the target's embedding"),
         "cosine_history": Variable(step, descent.cosine, "1", "cosine to the target's embedding"),
+        "psnr_history": Variable(step, -20 * descent.change.log10(), "dB", "PSNR against the source"),
         "residual_history": Variable(step, descent.residual, "1", "distance to the target's embedding, relative"),
         "source_embedding": Variable(component, f_0, "embedding", "embedding of the source"),
         "target_embedding": Variable(component, t, "embedding", "embedding of the target"),

@@ -12,13 +12,17 @@ from ..core.batching import each_batch, in_batches
 from ..core.progress import tqdm
 from ..jacobians.products import jvp_at, vjp_at
 from ..networks.vision_model import VisionModel
-from .proximal_lbfgs import TINY, ProximalLBFGS
+from .proximal_lbfgs import TINY
 
 Stepper = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """`(rows, x, error, gradient) -> next x`, from points `(R,n)`, errors f(x) - t `(R,D)` and gradients J^T (f(x) - t)."""
 
 
-SAME = 1000  # machine epsilons between embeddings that are the same for all that rounding lets one know
+# Machine epsilons, relative to ||t||, between embeddings that are the same for all that rounding lets one know. It is
+# assumed, for nothing measures it where nothing differs: passes through the shipped networks differ by up to 8, deeper
+# ones by more, and a pair that only rounding holds apart would never arrive. Too much costs little: in float32 it is
+# 1e-4 of the length of the target, where a cosine of 0.999 leaves 4e-2.
+SAME = 1000
 
 
 def distance_to_go(f_0: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -97,10 +101,14 @@ class Goal(NamedTuple):
         return ((cosine >= self.cosine) & (residual <= self.residual)) | (residual == 0)
 
 
-class Descent(NamedTuple):
-    """Points `(P,n)`, their embeddings, whether each met the goal, and loss, cosine and residual by evaluation.
+HISTORIES = ("loss", "cosine", "residual", "change")
 
-    `stopped` is what ended it before its time; the points are the best until then.
+
+class Descent(NamedTuple):
+    """Points `(P,n)`, their embeddings, whether each met the goal, and four histories `(P,steps)` by evaluation.
+
+    `change` is the root mean square of the difference from the start, per pixel. `stopped` is what ended it before its
+    time; the points are the best until then.
     """
 
     x: torch.Tensor
@@ -110,6 +118,7 @@ class Descent(NamedTuple):
     loss: torch.Tensor
     cosine: torch.Tensor
     residual: torch.Tensor
+    change: torch.Tensor
     stopped: BaseException | None
 
 
@@ -130,7 +139,7 @@ def descend(
     x, best, embedding = start.clone(), start.clone(), torch.zeros_like(targets)
     lowest = start.new_full((count,), float("inf"))
     converged = torch.zeros(count, dtype=torch.bool, device=start.device)
-    history = start.new_full((3, count, max_evaluations), float("nan"))
+    history = start.new_full((len(HISTORIES), count, max_evaluations), float("nan"))
     stopped: BaseException | None = None
     active = torch.arange(count, device=start.device)
     try:
@@ -142,7 +151,8 @@ def descend(
                 distance = error.norm(dim=1)
                 cosine = F.cosine_similarity(here, targets[active])
                 loss, residual = distance.square() / 2, distance / scale[active]
-                history[:, active, objective.evaluations[active] - 1] = torch.stack([loss, cosine, residual])
+                change = (point - start[active]).square().mean(1).sqrt()
+                history[:, active, objective.evaluations[active] - 1] = torch.stack([loss, cosine, residual, change])
                 met = goal.met(cosine, residual)
                 better = met | (loss < lowest[active])
                 best[active] = torch.where(better[:, None], point, best[active])
@@ -166,9 +176,9 @@ def descend(
             raise
         stopped = error
     used = min(max_evaluations, int(objective.evaluations.max()))
-    loss, cosine, residual = history[:, :, :used]
+    loss, cosine, residual, change = history[:, :, :used]
     spent = objective.evaluations.clone()
-    return Descent(best, embedding, converged, spent, loss, cosine, residual, stopped)
+    return Descent(best, embedding, converged, spent, loss, cosine, residual, change, stopped)
 
 
 class GradientDescent:
@@ -191,11 +201,11 @@ class GradientDescent:
 
 
 class Adam:
-    """Adam (Kingma and Ba, arXiv 1412.6980) with its published constants, clipped to the box."""
+    """Adam (Kingma and Ba, arXiv 1412.6980) with its published constants and a rate `lr` a pair, clipped to the box."""
 
     def __init__(self, like: torch.Tensor, lr: float | None) -> None:
-        self.lr, self.first, self.second = lr or 0.01, torch.zeros_like(like), torch.zeros_like(like)
-        self.count = torch.zeros_like(like[:, :1])
+        self.first, self.second = torch.zeros_like(like), torch.zeros_like(like)
+        self.count, self.lr = torch.zeros_like(like[:, :1]), torch.full_like(like[:, :1], lr or 0.01)
 
     def __call__(
         self, rows: torch.Tensor, x: torch.Tensor, error: torch.Tensor, gradient: torch.Tensor
@@ -206,63 +216,7 @@ class Adam:
         self.second[rows] = 0.999 * self.second[rows] + 0.001 * gradient.square()
         mean = self.first[rows] / (1 - 0.9 ** self.count[rows])
         spread = (self.second[rows] / (1 - 0.999 ** self.count[rows])).sqrt()
-        return (x - self.lr * mean / (spread + 1e-8)).clamp(0, 1)
-
-
-class MinimumChange:
-    """Proximal L-BFGS on the loss divided by ||t||^2, and Adam in long steps once that stands still.
-
-    A pair whose loss has not fallen by a tenth within `WINDOW` evaluations begins anew at its source with Adam: at the
-    kinks of a ReLU network curvature says little of what lies beyond, and long steps reach there. So what Adam finds in
-    the evaluations that are left is found; the change is then not the least.
-    """
-
-    WINDOW, FALL, RATE = 100, 0.9, 0.03
-
-    def __init__(self, anchor: torch.Tensor, targets: torch.Tensor) -> None:
-        self.scale = targets.square().sum(1).clamp_min(TINY)
-        self.solver, self.adam = ProximalLBFGS(anchor), Adam(anchor, self.RATE)
-        self.lowest, self.before = (anchor.new_full((len(anchor),), torch.inf) for _ in range(2))
-        self.long = torch.zeros(len(anchor), dtype=torch.bool, device=anchor.device)
-        self.count, self.any_long = 0, False
-
-    def __call__(
-        self, rows: torch.Tensor, x: torch.Tensor, error: torch.Tensor, gradient: torch.Tensor
-    ) -> torch.Tensor:
-        """One trial point of `rows`."""
-        out = (
-            self._by_curvature(rows, x, error, gradient)
-            if not self.any_long
-            else self._by_either(rows, x, error, gradient)
-        )
-        self.count += 1
-        if self.count % self.WINDOW:
-            return out
-        stalled = (self.lowest[rows] > self.FALL * self.before[rows]) & ~self.long[rows]
-        self.before[rows] = self.lowest[rows]
-        self.long[rows] |= stalled
-        self.any_long = bool(self.long[rows].any())  # the host waits here, once in a window
-        return torch.where(stalled[:, None], self.solver.anchor[rows], out)
-
-    def _by_curvature(
-        self, rows: torch.Tensor, x: torch.Tensor, error: torch.Tensor, gradient: torch.Tensor
-    ) -> torch.Tensor:
-        """A trial point of L-BFGS; where it has none, a long step, of no consequence but that the pair goes on."""
-        scale = self.scale[rows]
-        loss = error.square().sum(1) / (2 * scale)
-        self.lowest[rows] = torch.minimum(self.lowest[rows], loss)
-        trial = self.solver(rows, x, loss, gradient / scale[:, None])
-        stuck = (trial == x).all(1)[:, None]
-        return torch.where(stuck, (x - self.RATE * gradient.sign()).clamp(0, 1), trial)
-
-    def _by_either(
-        self, rows: torch.Tensor, x: torch.Tensor, error: torch.Tensor, gradient: torch.Tensor
-    ) -> torch.Tensor:
-        out, long = torch.empty_like(x), self.long[rows]
-        for step, which in ((self.adam, long), (self._by_curvature, ~long)):
-            if len(some := which.nonzero()[:, 0]):
-                out[some] = step(rows[some], x[some], error[some], gradient[some])
-        return out
+        return (x - self.lr[rows] * mean / (spread + 1e-8)).clamp(0, 1)
 
 
 class GaussNewton:

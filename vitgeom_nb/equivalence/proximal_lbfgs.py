@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 
+COLUMNS = 16384  # components of the secant pairs that are multiplied at a time
 ARMIJO = 1e-4
 CUT = 10.0
 GIVE_UP = 20
@@ -22,23 +25,25 @@ def inverse_hessian_product(
     mu: torch.Tensor | float = 0.0,
     newest_first: torch.Tensor | None = None,
     known: torch.Tensor | bool = True,
+    free: torch.Tensor | bool = True,
+    rows: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    r"""The L-BFGS two-loop recursion, row by row, for secant pairs s and y + mu s.
+    r"""The L-BFGS two-loop recursion, row by row, for secant pairs s and y + mu s over the `free` components.
 
-    `vector` is `(R,n)`; `steps` s and `changes` y are `(R,m,n)`, newest first or in the order that `newest_first`
-    `(R,m)` gives. `known` `(R,m)` says which count, newest first; pairs without positive curvature are left out.
-    `scale` `(R,)` is the inverse curvature where no pair says better.
-    The recursion runs on inner products alone, for long vectors are slow to read:
+    `vector` is `(R,n)`, and so is `free`; `steps` s and `changes` y are `(R,m,n)`, or stores of more of which `rows`
+    `(R,)` counts, newest first or in the order that `newest_first` `(R,m)` gives. `known` `(R,m)` says which count,
+    newest first; pairs without positive curvature are left out. `scale` `(R,)` is the inverse curvature where no pair
+    says better. The recursion runs on inner products alone, for long vectors are slow to read:
 
     .. math:: H v = \gamma \bigl(v - \textstyle\sum_i \alpha_i y_i\bigr) + \sum_i (\alpha_i - \beta_i)\, s_i
     """
+    rows = torch.arange(len(vector), device=vector.device) if rows is None else rows
+    vector, free = vector * free, torch.as_tensor(free, device=vector.device).expand_as(vector)
+    ss, sy, yy, sv, yv = _inner_products(vector, steps, changes, free, rows)
     mu = torch.as_tensor(mu, device=vector.device, dtype=vector.dtype).expand(len(vector))[:, None]
-    ss, sy, yy = (a @ b.mT for a, b in ((steps, steps), (steps, changes), (changes, changes)))
-    # as rows: a batch of matrices times columns is an order of magnitude slower on a processor
-    sv, yv = ((vector[:, None] @ pairs.mT)[:, 0] for pairs in (steps, changes))
     if newest_first is not None:
-        rows, columns = newest_first[:, :, None].expand_as(ss), newest_first[:, None].expand_as(ss)
-        ss, sy, yy = (product.gather(1, rows).gather(2, columns) for product in (ss, sy, yy))
+        down, across = newest_first[:, :, None].expand_as(ss), newest_first[:, None].expand_as(ss)
+        ss, sy, yy = (product.gather(1, down).gather(2, across) for product in (ss, sy, yy))
         sv, yv = sv.gather(1, newest_first), yv.gather(1, newest_first)
     wide = mu[:, :, None]
     yy, sy, yv = yy + wide * (sy + sy.mT) + wide.square() * ss, sy + wide * ss, yv + mu * sv
@@ -54,12 +59,42 @@ def inverse_hessian_product(
     pulled = scale[:, None] * (yv - (yy @ alpha[:, :, None])[:, :, 0])
     for i in reversed(range(rho.shape[1])):
         left[:, i] = torch.where(valid[:, i], alpha[:, i] - rho[:, i] * (pulled[:, i] + _dot(sy[:, :, i], left)), 0.0)
-    across = scale[:, None] * alpha
-    along = left - mu * across
+    with_changes = scale[:, None] * alpha
+    with_steps = left - mu * with_changes
     if newest_first is not None:
-        along, across = (torch.zeros_like(part).scatter(1, newest_first, part) for part in (along, across))
-    combined = along[:, None] @ steps - across[:, None] @ changes
-    return scale[:, None] * vector + combined[:, 0]
+        with_steps, with_changes = (
+            torch.zeros_like(part).scatter(1, newest_first, part) for part in (with_steps, with_changes)
+        )
+    out = scale[:, None] * vector
+    for columns, s, y in _parts(steps, changes, rows):
+        out[:, columns] += (with_steps[:, None] @ s - with_changes[:, None] @ y)[:, 0]
+    return out * free
+
+
+def _parts(
+    steps: torch.Tensor, changes: torch.Tensor, rows: torch.Tensor
+) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
+    """The secant pairs of `rows`, a part of their components at a time: copies that the caches of a processor hold."""
+    for start in range(0, steps.shape[2], COLUMNS):
+        columns = slice(start, start + COLUMNS)
+        yield columns, *(store[:, :, columns].index_select(0, rows) for store in (steps, changes))
+
+
+def _inner_products(
+    vector: torch.Tensor, steps: torch.Tensor, changes: torch.Tensor, free: torch.Tensor, rows: torch.Tensor
+) -> list[torch.Tensor]:
+    """s s, s y and y y `(R,m,m)`, s v and y v `(R,m)`, over the free components."""
+    count, memory = len(rows), steps.shape[1]
+    products = [vector.new_zeros(count, memory, memory) for _ in range(3)]
+    products += [vector.new_zeros(count, 1, memory) for _ in range(2)]
+    for columns, s, y in _parts(steps, changes, rows):
+        v = vector[:, None, columns]
+        for pairs in (s, y):
+            pairs.mul_(free[:, None, columns])
+        # v as rows: a batch of matrices times columns is an order of magnitude slower on a processor
+        for product, a, b in zip(products, (s, s, y, v, v), (s, y, y, s, y), strict=True):
+            product += a @ b.mT
+    return [*products[:3], *(product[:, 0] for product in products[3:])]
 
 
 class ProximalLBFGS:
@@ -105,11 +140,13 @@ class ProximalLBFGS:
         self.value = anchor.new_full((count,), torch.inf)  # until a row has been evaluated
         self.mu, self.curvature, self.length = (anchor.new_zeros(count) for _ in range(3))
         self.pairs, self.since_cut, self.failures = anchor.new_zeros(3, count, dtype=torch.long)
+        self.calls = 0
 
     def __call__(
         self, rows: torch.Tensor, x: torch.Tensor, value: torch.Tensor, gradient: torch.Tensor
     ) -> torch.Tensor:
         """Next trial points of the problems `rows`; a row comes back unchanged when it can go no further."""
+        self.calls += 1
         old, mu, first = self.x[rows], self.mu[rows], self.value[rows].isinf()
         curvature = gradient.square().sum(1) / (2 * value).clamp_min(TINY)
         self.curvature[rows] = torch.where(first, curvature, self.curvature[rows])
@@ -159,12 +196,12 @@ class ProximalLBFGS:
         x, gradient, mu = self.x[rows], self._total_gradient(rows), self.mu[rows]
         free = ~(((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0)))
         downhill = -gradient * free
-        memory = self.steps.shape[1]
+        memory = min(self.steps.shape[1], self.calls)  # as many pairs as there can be, in the first slots
         age = torch.arange(memory, device=x.device)
         newest_first = (self.pairs[rows, None] - 1 - age) % memory
-        steps, changes = (store.index_select(0, rows).mul_(free[:, None]) for store in (self.steps, self.changes))
         scale = 1 / (self.curvature[rows] + mu).clamp_min(TINY)
         known = age < self.pairs[rows, None]
-        direction = inverse_hessian_product(downhill, steps, changes, scale, mu, newest_first, known)
+        stores = self.steps[:, :memory], self.changes[:, :memory]
+        direction = inverse_hessian_product(downhill, *stores, scale, mu, newest_first, known, free, rows)
         usable = _dot(direction, downhill) > 0
         return torch.where(usable[:, None], direction, scale[:, None] * downhill)

@@ -46,7 +46,7 @@ def step_law(measurements: Measurements, models: Models = None, images: Any = No
 
     Returns
     -------
-    Explorer
+    Display
 
     Raises
     ------
@@ -112,7 +112,7 @@ def trajectory(measurements: Measurements, models: Models = None) -> Display:
 
     Returns
     -------
-    Explorer
+    Display
 
     Raises
     ------

@@ -32,7 +32,7 @@ def fgsm_path(measurements: Measurements, models: Models = None, image: int = 0)
 
     Returns
     -------
-    Explorer
+    Display
 
     Raises
     ------

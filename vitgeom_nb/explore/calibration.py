@@ -61,7 +61,7 @@ def reliability(predictions: Mapping[str, Predictions]) -> Display:
 
     Returns
     -------
-    Explorer
+    Display
     """
     each: dict[str, tuple[str, torch.Tensor, torch.Tensor]] = {}
     for i, (name, p) in enumerate(predictions.items()):

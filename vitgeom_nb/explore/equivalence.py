@@ -35,7 +35,7 @@ def homotopy(measurements: Measurements, models: Models = None, pair: int = 0) -
 
     Returns
     -------
-    Explorer
+    Display
 
     Raises
     ------
@@ -116,7 +116,7 @@ def fibre_walk(measurements: Measurements, models: Models = None, pair: int = 0)
 
     Returns
     -------
-    Explorer
+    Display
 
     Raises
     ------

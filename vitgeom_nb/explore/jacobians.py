@@ -37,7 +37,7 @@ def singular_steps(measurements: Measurements, models: Models = None, image: int
 
     Returns
     -------
-    Explorer
+    Display
 
     Raises
     ------

@@ -41,7 +41,7 @@ def lldlc(measurements: Measurements, models: Models = None, images: Any = None)
 
     Returns
     -------
-    Explorer
+    Display
 
     Raises
     ------

@@ -15,8 +15,11 @@ from .boundary import jump_change as jump_change
 from .boundary import path_plane as path_plane
 from .boundary import random_jump as random_jump
 from .boundary import travel_distance as travel_distance
+from .boundary_survival import survival as survival
 from .calibration import calibration_errors as calibration_errors
 from .calibration import reliability as reliability
+from .calibration import smooth_calibration as smooth_calibration
+from .claims import ledger as ledger
 from .data import sample_images as sample_images
 from .equivalence import embedding_plane as embedding_plane
 from .equivalence import fibre_walk as fibre_walk

@@ -134,15 +134,15 @@ def travel_distance(measurements: xr.Dataset | Iterable[xr.Dataset], bins: int =
 
 
 @checked(measurement=("jumped", "moved", "path", "psnr_jump"))
-def random_jump(measurement: xr.Dataset, images: Sequence[int] = (0, 1, 2)) -> Figure:
+def random_jump(measurement: xr.Dataset, image: int | Sequence[int] = (0, 1, 2)) -> Figure:
     """Examples: the image, moved to the boundary, after a random jump, and jumped and moved.
 
     Parameters
     ----------
     measurement
         A measurement of `vg.random_jump` with `pictures=True`.
-    images
-        Which images to show, a row each.
+    image
+        Number of the image to show, or numbers of several, a row each.
 
     Examples
     --------
@@ -151,12 +151,13 @@ def random_jump(measurement: xr.Dataset, images: Sequence[int] = (0, 1, 2)) -> F
     >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
     >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
     >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
-    >>> figure = vg.figures.random_jump(vg.random_jump(model, images, labels, pictures=True), images=[0])
+    >>> figure = vg.figures.random_jump(vg.random_jump(model, images, labels, pictures=True), image=0)
     >>> len(figure.axes)
     4
     """
-    figure, axes = subplots(len(images), 4, figsize=(9, 2.75 * len(images)), squeeze=False)
-    for row, i in zip(axes, images, strict=True):
+    numbers = [image] if isinstance(image, int) else list(image)
+    figure, axes = subplots(len(numbers), 4, figsize=(9, 2.75 * len(numbers)), squeeze=False)
+    for row, i in zip(axes, numbers, strict=True):
         one = measurement.isel(image=i)
         titles = [f"“{one.name.item()}”\nconfidence {float(one.confidence):.2f}"]
         for path in ("direct", "jumped"):

@@ -106,3 +106,43 @@ def calibration_errors(groups: Mapping[str, xr.Dataset | Iterable[xr.Dataset]]) 
     if len(filled) > 1:
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(filled))
     return figure
+
+
+@checked(measurements=("accuracy", "level", "smece", "density"))
+def smooth_calibration(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
+    """Accuracy against confidence without bins, with its 95 % band, a panel a measurement of `vg.smooth_calibration`.
+
+    On the dashed diagonal confidence is right. The grey area below is the density of the confidences, in units of its
+    largest value; where there is next to none the curve ends.
+
+    Parameters
+    ----------
+    measurements
+        One measurement, or several to compare.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> logits = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    >>> figure = vg.figures.smooth_calibration(vg.smooth_calibration(logits=logits, labels=torch.arange(50) % 3))
+    >>> figure.axes[0].get_ylabel()
+    'accuracy'
+    """
+    curves = by_network(measurements)
+    figure, axes = panels(len(curves), 2.75, 3.4, sharex=True, sharey=True)
+    for ax, (curve, label, colour, _) in zip(axes.flat, curves, strict=False):
+        level = curve.level.values
+        ax.fill_between(level, 0.25 * curve.density / curve.density.max(), color="#999999", alpha=0.5, linewidth=0)
+        ax.fill_between(level, curve.accuracy_low, curve.accuracy_high, color=colour, alpha=0.25, linewidth=0)
+        ax.plot(level, curve.accuracy, color=colour)
+        ax.plot([0, 1], [0, 1], ls="--", color="#444444", lw=1)
+        ax.set_title(f"{label}\nsmooth error {float(curve.smece):.3f}", fontsize=8.5)
+        ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", aspect="equal")
+        ax.label_outer()
+    for ax in axes[:, 0]:
+        ax.set_ylabel("accuracy")
+    return figure

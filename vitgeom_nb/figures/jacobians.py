@@ -19,6 +19,7 @@ KIND_LOOKS = {
     "random": ("random", "#444444", "o", "-"),
     "normal": ("normal space", "#AA4499", "^", "--"),
     "top": ("top, $\\pm v_1$", "#AA4499", "^", "--"),
+    "gradient": ("gradient", "#0072B2", "v", "--"),
     "matching": ("matching", "#D55E00", "D", "-."),
     "null": ("null space", "#009E73", "s", ":"),
 }

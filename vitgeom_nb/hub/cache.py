@@ -16,14 +16,21 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 
 from ..errors import ArgumentError, HubError
-from ..settings import without_password
+from ..settings import check_hub_address, origin
 
 KINDS = ("model", "dataset")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def constants() -> ModuleType:
-    """The constants of huggingface_hub, imported when first needed, with its telemetry off."""
+    """The constants of huggingface_hub, imported when first needed, with its telemetry off.
+
+    Raises
+    ------
+    ArgumentError
+        If `HF_ENDPOINT` names no address.
+    """
+    check_hub_address()
     from huggingface_hub import constants as known
 
     known.HF_HUB_DISABLE_TELEMETRY = True
@@ -32,7 +39,7 @@ def constants() -> ModuleType:
 
 def endpoint() -> str:
     """Address of the hub as a message shows it."""
-    return without_password(constants().ENDPOINT)
+    return origin(constants().ENDPOINT)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from ..errors import HubError
-from ..settings import without_password
+from ..settings import without_secrets
 from .cache import COMMIT, Wanted, constants, endpoint
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ def silence(error: Exception, seconds: float) -> str:
     """The sentence for no answer."""
     reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
     wrong = f"does not answer within {seconds:g} s" if is_timeout(error) else f"cannot be reached ({reason})"
-    return f"{endpoint()} {without_password(wrong)}; check the network and HF_ENDPOINT, then run this again."
+    return f"{endpoint()} {without_secrets(wrong)}; check the network and HF_ENDPOINT, then run this again."
 
 
 def refusal(wanted: Wanted, status: int, headers: Any) -> HubError:

@@ -222,7 +222,10 @@ def provenance(path: Path) -> dict[str, str]:
 
 def reachable() -> str | None:
     """None if the hub answers within `ANSWER_S`, else why not, in one sentence."""
-    known = constants()
+    try:
+        known = constants()
+    except ArgumentError as error:
+        return str(error)
     if known.HF_HUB_OFFLINE:
         return "Offline mode is on, so only what is cached can be used; unset HF_HUB_OFFLINE to reach the hub."
     from huggingface_hub import get_session

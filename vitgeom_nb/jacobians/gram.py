@@ -103,12 +103,34 @@ def project_null(J: torch.Tensor, v: torch.Tensor, parts: Spectrum | None = None
     J v is rounding. The remainder `v - project_null(J, v)` lies in the normal space.
     """
     parts = spectrum(J) if parts is None else parts
-    wide, kept = J.double(), parts.left[:, : parts.rank]
+    kept = parts.left[:, : parts.rank]
     inverse = (kept / parts.values[: parts.rank].square()) @ kept.T
     out = v.double()
     for _ in range(2):  # the second pass removes what rounding left of the first
-        out = out - (out @ wide.T) @ inverse @ wide
+        weights = directional_derivatives(J, out) @ inverse
+        out = torch.cat([o - weights @ rows for o, rows in _wide_parts(out, J)], dim=-1)
     return out.to(v.dtype)
+
+
+def directional_derivatives(J: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """`J v` of each direction, `(n,)` or `(K,n)` in, `(D,)` or `(K,D)` out, float64, a part of the columns at a time.
+
+    Examples
+    --------
+    >>> directional_derivatives(torch.eye(2), torch.tensor([[3.0, 4.0], [1.0, 0.0]]))
+    tensor([[3., 4.],
+            [1., 0.]], dtype=torch.float64)
+    """
+    out = torch.zeros(*v.shape[:-1], len(J), dtype=torch.float64, device=J.device)
+    for some, rows in _wide_parts(v, J):
+        out += some @ rows.T
+    return out
+
+
+def _wide_parts(v: torch.Tensor, J: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The same few columns of `v` and of J in float64, part after part: a float64 copy of J is twice J's size."""
+    for some, rows in zip(v.split(COLUMNS, dim=-1), J.split(COLUMNS, dim=1), strict=True):
+        yield some.double(), rows.double()
 
 
 Rows = Callable[[int], Iterable[torch.Tensor]]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..core.arguments import checked
-from ..core.batching import in_batches
+from ..core.batching import kept_in_batches
 from ..errors import ArgumentError
 from ..networks.differentiation import all_derivatives
 from ..networks.vision_model import VisionModel
@@ -65,6 +65,8 @@ def jvp(model: VisionModel, images: Any, v: torch.Tensor) -> torch.Tensor:
         If `v` is not a finite tensor of that shape.
     ModelError
         If an embedding or a product is NaN or infinite.
+    Interrupted
+        If someone stops it; `finished` then has the products of the first images.
 
     References
     ----------
@@ -83,7 +85,8 @@ def jvp(model: VisionModel, images: Any, v: torch.Tensor) -> torch.Tensor:
     pixels = model.pixels(images)
     v = _factor(model, v, tuple(pixels.shape), "v")
     model.embed_in_batches(pixels)  # NaN is no embedding to differentiate, whatever its derivative
-    return model.finite(in_batches(partial(jvp_at, model), pixels, v, size=model.batch_size), "product with J")
+    products = kept_in_batches(partial(jvp_at, model), pixels, v, size=model.batch_size)
+    return model.finite(products, "product with J")
 
 
 @checked
@@ -114,6 +117,8 @@ def vjp(model: VisionModel, images: Any, u: torch.Tensor) -> torch.Tensor:
         If `u` is not a finite tensor of that shape.
     ModelError
         If an embedding or a product is NaN or infinite.
+    Interrupted
+        If someone stops it; `finished` then has the products of the first images.
 
     References
     ----------
@@ -132,4 +137,5 @@ def vjp(model: VisionModel, images: Any, u: torch.Tensor) -> torch.Tensor:
     pixels = model.pixels(images)
     u = _factor(model, u, (len(pixels), model.dim), "u")
     model.embed_in_batches(pixels)
-    return model.finite(in_batches(partial(vjp_at, model), pixels, u, size=model.batch_size), "product with J")
+    products = kept_in_batches(partial(vjp_at, model), pixels, u, size=model.batch_size)
+    return model.finite(products, "product with J")

@@ -7,6 +7,7 @@ Arrays in this module are `(D, n)`: D components of the embedding, n = 3HW pixel
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -26,14 +27,31 @@ from ..networks.vision_model import VisionModel
 
 CACHED = 2**25  # bytes that one cotangent may touch for a processor to gain from several at a time
 PROBES = 8  # random cotangents behind the estimated error of a reduced precision
+TRIED = (1, 8, 32)  # cotangents at a time that a processor is timed with, each twice, where there are rows enough
 _SAVED: WeakKeyDictionary[VisionModel, int] = WeakKeyDictionary()
+_FASTEST: dict[tuple[Any, ...], int] = {}
+clock = time.perf_counter
 
 
 def chunk_that_fits(model: VisionModel) -> int:
-    """Cotangents to pull back at a time: as many as are of use, and as fit in half of the free memory.
+    """Cotangents to pull back at a time: as many as should be of use, and as fit in half of the free memory.
 
-    Each takes about twice what a forward pass of one image saves for its backward pass.
+    What a processor is quickest with is timed where there are rows enough; this is for fewer, and for accelerators.
     """
+    # what leaves the caches of a processor gains nothing from company, while an accelerator wants many
+    useful = 128 if model.device.type == "cuda" else min(64, max(8, 2**17 // math.prod(model.size)))
+    if model.device.type == "cpu" and _saved(model) > CACHED:
+        useful = 1
+    return min(useful, _most(model))
+
+
+def _most(model: VisionModel) -> int:
+    """Cotangents that fit in half of the free memory: each takes about twice what a forward pass saves."""
+    return max(1, free_memory(model.device) // 2 // (2 * _saved(model) + 1))
+
+
+def _saved(model: VisionModel) -> int:
+    """Bytes that a forward pass of one image saves for its backward pass."""
     if model not in _SAVED:
         sizes: dict[int, int] = {}
 
@@ -46,11 +64,7 @@ def chunk_that_fits(model: VisionModel) -> int:
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(weigh, lambda t: t):
             model.embed(grey.requires_grad_())
         _SAVED[model] = sum(size for where, size in sizes.items() if where not in weights)
-    # what leaves the caches of a processor gains nothing from company, while an accelerator wants many
-    useful = 128 if model.device.type == "cuda" else min(64, max(8, 2**17 // math.prod(model.size)))
-    if model.device.type == "cpu" and _SAVED[model] > CACHED:
-        useful = 1
-    return max(1, min(useful, free_memory(model.device) // 2 // (2 * _SAVED[model] + 1)))
+    return _SAVED[model]
 
 
 def jacobian_blocks(
@@ -74,7 +88,9 @@ def jacobian_blocks(
     cotangents
         `(K,D)`; the identity, which gives J itself, unless told.
     chunk
-        Cotangents at a time, halved when memory runs out; what fits the free memory unless told.
+        Cotangents at a time, halved when memory runs out. Unless told, what fits the free memory; a processor is timed
+        on the first rows with 1, 8 and 32 at a time, once for a network, and takes what was fastest. Rows from chunks
+        of different sizes agree to rounding, not to the last bit.
     progress
         Title of a progress bar; none unless given.
     precision
@@ -90,7 +106,36 @@ def jacobian_blocks(
     x = image.detach().reshape(1, *image.shape[-3:])
     if cotangents is None:
         cotangents = torch.eye(model.dim, device=model.device, dtype=model.dtype)
-    size = chunk_that_fits(model) if chunk is None else chunk
+    done = 0
+    if chunk is None:
+        chunk, times = chunk_that_fits(model), dict[int, float]()
+        key = (model.digest, model.layer, model.read, str(model.device), model.dtype, model.size, precision)
+        trials = [size for size in TRIED if size <= _most(model)] if model.device.type == "cpu" else []
+        if key in _FASTEST:
+            chunk = min(_FASTEST[key], _most(model))
+        elif 2 * sum(trials) < len(cotangents):
+            for size in trials:
+                start = clock()
+                for block in _pulled_back(model, x, cotangents[done : done + 2 * size], size, None, precision, of):
+                    times[size] = min(times.get(size, math.inf), (clock() - start) / len(block))
+                    done += len(block)
+                    yield block
+                    start = clock()
+            if times:
+                chunk = _FASTEST[key] = min(times, key=times.__getitem__)
+    yield from _pulled_back(model, x, cotangents[done:], chunk, progress, precision, of)
+
+
+def _pulled_back(
+    model: VisionModel,
+    x: torch.Tensor,
+    cotangents: torch.Tensor,
+    size: int,
+    progress: str | None,
+    precision: torch.dtype | None,
+    of: str,
+) -> Iterator[torch.Tensor]:
+    """Rows from cotangents `size` at a time, by one forward pass at x `(1,3,H,W)`."""
     less = precision is not None
     several = batched_reverse_mode(autocast=less) if size > 1 else nullcontext()
     with torch.enable_grad(), several, torch.autocast(model.device.type, precision, enabled=less):

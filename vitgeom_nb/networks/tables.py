@@ -7,11 +7,11 @@ import pandas as pd
 from .. import settings
 from ..core.arguments import checked
 from ..errors import ArgumentError
-from .catalogue import BOTH, CATALOGUE
+from .catalogue import BOTH, CATALOGUE, PUBLISHED
 from .embedded import FAMILIES, card
 
-TIERS = ("embedded", "pretrained", "paper")
-"""Where weights come from: this package, another one of the Python index, or a hub."""
+TIERS = ("embedded", "pretrained", "paper", "published")
+"""Where weights come from: this package, another one of the Python index, a hub, or the authors' own code."""
 
 
 @checked
@@ -21,7 +21,8 @@ def models(tier: str | None = None, paper: str | None = None) -> pd.DataFrame:
     Parameters
     ----------
     tier
-        `"embedded"`, `"pretrained"` or `"paper"`; all unless told.
+        `"embedded"`, `"pretrained"` or `"paper"`; these three unless told. `"published"` are the very weights that the
+        authors' public code loads, where they are others.
     paper
         `"salman2024"` or `"kim2024"`: of the tier of the papers, only the networks that this one measured.
 
@@ -49,7 +50,7 @@ def models(tier: str | None = None, paper: str | None = None) -> pd.DataFrame:
                 "licence": info["licence"],
             }
         )
-    for name, entry in CATALOGUE.items():
+    for name, entry in (PUBLISHED if tier == "published" else CATALOGUE).items():
         if tier in (None, entry.tier) and (paper is None or paper in entry.papers):
             rows.append(
                 {

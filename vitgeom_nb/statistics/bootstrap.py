@@ -205,6 +205,42 @@ def absolute_sums(values: Any, group: Any, groups: int, resamples: int = 1000, s
     return Interval(value, max(0.0, value - above), value - below)
 
 
+def percentile_band(count: int, statistic: Statistic, resamples: int = 200, seed: int = 0) -> tuple[Any, Any]:
+    """Lower and upper ends of the pointwise 95 % band of a curve, by percentiles of resamples of `count` images.
+
+    Parameters
+    ----------
+    count
+        How many images there are.
+    statistic
+        Maps image numbers `(draw, image)` to curves `(point, draw)`, NaN where a draw has none.
+    resamples, seed
+        Number of bootstrap samples, and their seed.
+
+    Returns
+    -------
+    tuple
+        Two arrays `(point,)`, NaN below six images and where no resample has a value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vitgeom_nb.statistics.bootstrap import percentile_band
+    >>> values = np.arange(100.0)
+    >>> [np.round(end).tolist() for end in percentile_band(100, lambda drawn: values[drawn].mean(1)[None], 2000)]
+    [[44.0], [55.0]]
+    """
+    _check(resamples)
+    one = statistic(np.arange(count)[None])[:, 0]
+    if count < FEWEST:
+        return np.full(one.shape, np.nan), np.full(one.shape, np.nan)
+    drawn = _resampled(count, statistic, resamples, seed)
+    known = ~np.isnan(drawn).all(axis=1)
+    ends = np.full((2, len(one)), np.nan)
+    ends[:, known] = np.nanquantile(drawn[known], ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=1)
+    return ends[0], ends[1]
+
+
 def _known(values: Any) -> np.ndarray:
     values = np.asarray(values, dtype=np.float64)
     return values[~np.isnan(values)]

@@ -1,0 +1,10 @@
+"""Published sentences, the rules that decide them, and the verdicts."""
+
+from .evidence import evidence as evidence
+from .evidence import reduced as reduced
+from .ledger import references as references
+from .ledger import table as table
+from .ledger import undecided as undecided
+from .presets import preset as preset
+from .sentences import sentences as sentences
+from .written import html as html

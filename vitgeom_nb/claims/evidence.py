@@ -1,0 +1,143 @@
+"""What is run for the evidence of a tier, and what is kept of it."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from ..core.arguments import checked
+from ..errors import ArgumentError
+from ..settings import TIERS
+
+LEVELS = np.linspace(0, 1, 101)
+
+
+class Planned(NamedTuple):
+    """One measurement of the evidence: how it is made, of how many images or pairs of what, and what is kept."""
+
+    name: str
+    """Of its file, and what the claims read."""
+    measure: str
+    data: str
+    """Data set and split: `tiny-imagenet:valid`."""
+    seed: int
+    images: int
+    """How many; 0 for a measurement of pairs."""
+    pairs: int
+    parameters: dict[str, Any]
+    keep: tuple[str, ...]
+    quantiles: tuple[str, ...]
+    together: bool
+    """Whether all images must be one block, since they are compared with each other."""
+
+
+@cache
+def _read() -> dict[str, Any]:
+    return tomllib.loads((files(__package__) / "evidence.toml").read_text(encoding="utf-8"))
+
+
+@checked
+def evidence(tier: str = "embedded") -> tuple[Planned, ...]:
+    """The measurements that the evidence of a tier consists of.
+
+    Parameters
+    ----------
+    tier
+        `"embedded"` or `"paper"`.
+
+    Returns
+    -------
+    tuple of Planned
+        Each with `name`, `measure`, `data`, `seed`, `images` or `pairs`, `parameters`, and what is kept.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such tier.
+
+    Examples
+    --------
+    >>> import vitgeom_nb as vg
+    >>> sizes = {planned.name: planned.images or planned.pairs for planned in vg.claims.evidence()}
+    >>> sizes["travel_distance"], sizes["match"]
+    (5000, 100)
+    """
+    if tier not in TIERS:
+        raise ArgumentError(f"There is no tier {tier!r}; choose one of {', '.join(TIERS)}.")
+    return tuple(
+        Planned(
+            name=entry["name"],
+            measure=entry.get("measure", entry["name"]),
+            data=_read()["tier"][tier]["data"],
+            seed=entry["seed"],
+            images=entry.get("images", 0),
+            pairs=entry.get("pairs", 0),
+            parameters=dict(entry.get("parameters", {})),
+            keep=tuple(entry["keep"]),
+            quantiles=tuple(entry.get("quantiles", ())),
+            together=entry.get("together", False),
+        )
+        for entry in _read()["measure"]
+        if tier in entry.get("tiers", TIERS)
+    )
+
+
+@checked
+def reduced(measurement: xr.Dataset, name: str, tier: str = "embedded") -> xr.Dataset:
+    """What is kept of a measurement of the evidence: its variables in single precision, quantiles of large arrays.
+
+    Parameters
+    ----------
+    measurement
+        The whole measurement.
+    name
+        Its name in the evidence.
+    tier
+        `"embedded"` or `"paper"`.
+
+    Returns
+    -------
+    xarray.Dataset
+        With all attributes; `<variable>_quantile(image, quantile)` holds 101 quantiles of what an image has of a
+        variable that is too large, over all its other dimensions, NaN left out.
+
+    Raises
+    ------
+    ArgumentError
+        If the evidence has no measurement of that name, or this one lacks what is to be kept.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5), torch.nn.Tanh())
+    >>> model = vg.wrap(net, mean=[0.5] * 3, std=[0.5] * 3, size=4, dtype=torch.float64)
+    >>> bend = vg.direction_change(model, torch.full((2, 3, 4, 4), 0.5), directions=3, steps=5)
+    >>> dict(vg.claims.reduced(bend, "direction_change_published").sizes)
+    {'image': 2, 'quantile': 101}
+    """
+    found = {planned.name: planned for planned in evidence(tier)}.get(name)
+    if found is None:
+        raise ArgumentError(f"There is no measurement {name!r} in the evidence of the {tier} tier.")
+    lacks = [key for key in (*found.keep, *found.quantiles) if key not in measurement.variables]
+    if lacks:
+        raise ArgumentError(f"This measurement cannot be {name} of the evidence: it has no {' and no '.join(lacks)}.")
+    out = measurement[list(found.keep)]
+    out = out.assign({key: out[key].astype(np.float32) for key in out.data_vars if out[key].dtype == np.float64})
+    for key in found.quantiles:
+        values = measurement[key].transpose("image", ...)
+        flat = values.values.reshape(values.sizes["image"], -1)
+        attributes = values.attrs | {"long_name": f"quantiles of the {values.attrs['long_name']}"}
+        out[f"{key}_quantile"] = (
+            ("image", "quantile"),
+            np.nanquantile(flat, LEVELS, axis=1).T.astype(np.float32),
+            attributes,
+        )
+        out["quantile"] = (("quantile",), LEVELS, {"units": "1", "long_name": "share of the values below"})
+        out = out.set_coords("quantile")
+    out.attrs = dict(measurement.attrs)
+    return out

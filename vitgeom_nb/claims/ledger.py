@@ -1,0 +1,342 @@
+"""The ledger: every claim on every network, as one table of estimates, intervals and verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..calibration.reliability import in_bins
+from ..core.arguments import checked
+from ..errors import ArgumentError
+from ..statistics.bootstrap import Interval, absolute_sums, mean_interval, wilson
+from ..statistics.verdicts import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
+from .beside import BESIDE
+from .quantities import QUANTITIES, Lacking, Measured, NoSuchPart, confidence_and_hits, need
+from .rules import COMPARED, DOES_NOT_APPLY, JUDGED, NOT_MEASURED, holm, judged, surprise
+from .runs import family_of, opened, tier_of
+from .samples import Sample, across
+from .sentences import Claim, claims, toolkit_values
+
+COLUMNS: tuple[str, ...] = ("claim", "network", "estimate", "low", "high", "n", "verdict", "corrected", "p")
+COLUMNS += ("family", "quantity", "unit")
+FAMILIES = ("transformer", "CNN", "custom")
+ALL_NETWORKS = "all networks"
+CLASS_ROWS = {"transformer": "transformers", "CNN": "CNNs", "difference": "transformers − CNNs"}
+NOTHING = Interval(math.nan, math.nan, math.nan)
+ALPHA = 0.05
+TOOLKIT_BINS = 10
+
+
+class Entry(NamedTuple):
+    """One row before correction."""
+
+    claim: Claim
+    network: str
+    family: str
+    found: Interval
+    n: int
+    verdict: str
+
+    def row(self) -> dict[str, Any]:
+        """The same as a row of the table, with the p-value of its verdict."""
+        rule = self.claim.rule(self.family)
+        tested = self.verdict in JUDGED and rule is not None and rule.comparison != "all"
+        return {
+            "claim": self.claim.id,
+            "network": self.network,
+            "estimate": self.found.value,
+            "low": self.found.low,
+            "high": self.found.high,
+            "n": self.n,
+            "verdict": self.verdict,
+            "p": surprise(self.found, rule, self.n) if tested and rule is not None else math.nan,
+            "family": self.family,
+            "quantity": self.claim.quantity,
+            "unit": self.claim.unit,
+        }
+
+
+@checked
+def table(
+    run: Any = None,
+    *,
+    networks: Sequence[str] | None = None,
+    families: Mapping[str, str] | None = None,
+    beside: bool = False,
+    seed: int = 0,
+) -> pd.DataFrame:
+    r"""Every claim on every network of a run: estimate, 95 % interval over images or pairs, and verdict.
+
+    A verdict is *supported* where the interval lies where the rule of the claim wants it, *not supported* where it lies
+    where the rule forbids it, *inconclusive* otherwise or where there are too few images for an interval. Rules, with
+    the margins that count as no difference, are those of `sentences()`; sentences that deny a difference need the
+    interval inside a margin. `corrected` is the verdict that is left after Holm's correction for the number of verdicts
+    in the table [holm1979]: inconclusive where the corrected p-value is over 0.05.
+
+    Parameters
+    ----------
+    run
+        What `open_run` returns, or any mapping from networks to mappings from names of measurements to these; or the
+        path of a folder laid out as `<network>/<measurement>.nc`. The recorded evidence unless told.
+    networks
+        Which networks; all of the run unless told. What the run lacks of them is not measured yet.
+    families
+        The class of networks that `models()` does not list: `"transformer"` or `"CNN"`. Sentences about a class are
+        judged on networks of that class alone.
+    beside
+        Whether to add the numbers that stand beside those that decide, without a verdict.
+    seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `claim`, `network`, `estimate`, `low`, `high`, `n` (images or pairs with a value), `verdict`,
+        `corrected`, `p` (that goes with the verdict, before correction), `family`, `quantity`, `unit`. Sentences that
+        compare classes have rows for `transformers`, `CNNs` and `transformers − CNNs` of a tier too: means over
+        the networks of a class, whose intervals are over images and say nothing of other networks. Beside `supported`,
+        `not supported` and `inconclusive` a verdict may be `not measured yet`; `compared`, for networks beside those
+        that the sentence is about; `does not apply`, where a network lacks the part in question.
+
+    Raises
+    ------
+    ArgumentError
+        If the run is no mapping, or a class is neither of the two.
+    DataError
+        If there is no recorded evidence, or a file of it is damaged or of other weights.
+
+    References
+    ----------
+    [salman2024] and [kim2024], whose sentences they are; rules and margins are ours.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> logits, labels = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) * 9, torch.arange(200) % 3
+    >>> seen = vg.reliability(logits=logits, labels=labels).drop_dims("bin").assign(
+    ...     logits=(("image", "class"), logits.numpy()), label=("image", labels.numpy()))
+    >>> ledger = vg.claims.table({"mine": {"predictions": seen}}, families={"mine": "CNN"})
+    >>> ledger[ledger.claim == "K1"][["network", "verdict", "n"]].values.tolist()
+    [['mine', 'supported', 200]]
+    """
+    measured = opened(run)
+    wrong = [kind for kind in (families or {}).values() if kind not in FAMILIES]
+    if wrong:
+        raise ArgumentError(f"There is no class {wrong[0]!r} of networks; choose one of {', '.join(FAMILIES)}.")
+    named = list(measured) if networks is None else list(networks)
+    each = [_Network(name, family_of(name, families or {}), measured.get(name, {}), seed) for name in named]
+    rows, extra = [], []
+    for claim in claims().values():
+        if claim.id == "S10":
+            continue
+        rows += [network.entry(claim).row() for network in each]
+        rows += [entry.row() for entry in _class_entries(claim, each, seed)]
+        extra += [row for network in each if beside for row in network.beside(claim)]
+    frame = _corrected(pd.DataFrame(rows, columns=[c for c in COLUMNS if c != "corrected"]))
+    whole = pd.concat([frame, _overall(frame, each)], ignore_index=True)
+    order = {claim: place for place, claim in enumerate(claims())}
+    whole = whole.sort_values("claim", key=lambda ids: ids.map(order), kind="stable")
+    if extra:
+        whole = pd.concat([whole, pd.DataFrame(extra).assign(verdict="", corrected="", p=math.nan)])
+    return whole[list(COLUMNS)].astype({"n": int}).reset_index(drop=True)
+
+
+class _Network(NamedTuple):
+    """A network of a run, with its class."""
+
+    name: str
+    family: str
+    measured: Mapping[str, xr.Dataset]
+    seed: int
+
+    def sample(self, claim: Claim) -> Sample | None:
+        """What the claim is about, of this network; None where the run lacks it."""
+        try:
+            return QUANTITIES[claim.id](self.measured)
+        except Lacking:
+            return None
+
+    def entry(self, claim: Claim) -> Entry:
+        try:
+            sample = self.sample(claim)
+        except NoSuchPart:
+            return Entry(claim, self.name, self.family, NOTHING, 0, DOES_NOT_APPLY)
+        if sample is None:
+            return Entry(claim, self.name, self.family, NOTHING, 0, NOT_MEASURED)
+        found = sample.interval(self.seed) if sample.count else NOTHING
+        return Entry(claim, self.name, self.family, found, sample.count, _verdict(claim, self.family, found))
+
+    def beside(self, claim: Claim) -> list[dict[str, Any]]:
+        """Rows of the numbers beside the one that decides, as far as the run has them."""
+        rows = []
+        for words, unit, make in BESIDE.get(claim.id, ()):
+            try:
+                sample = make(self.measured)
+            except Lacking:
+                continue
+            value, low, high = sample.interval(self.seed) if sample.count else NOTHING
+            row = {"claim": claim.id, "network": self.name, "estimate": value, "low": low, "high": high}
+            rows.append(row | {"n": sample.count, "family": self.family, "quantity": words, "unit": unit})
+        return rows
+
+
+def _verdict(claim: Claim, family: str, found: Interval) -> str:
+    rule = claim.rule(family)
+    return COMPARED if rule is None else judged(found, rule)
+
+
+def _class_entries(claim: Claim, networks: Sequence[_Network], seed: int) -> list[Entry]:
+    """Rows of the classes and of their difference, tier by tier, of a sentence that compares classes."""
+    if "difference" not in claim.rules:
+        return []
+    entries: list[Entry] = []
+    for tier, group in groupby(sorted(networks, key=lambda n: tier_of(n.name)), key=lambda n: tier_of(n.name)):
+        members: dict[str, list[Sample]] = {"transformer": [], "CNN": []}
+        there = set()
+        for network in group:
+            sample = network.sample(claim)
+            there.add(network.family)
+            if network.family in members and sample is not None and sample.count:
+                members[network.family].append(sample)
+        if not set(members) <= there:
+            continue
+        suffix = "" if tier == "embedded" else f" ({tier})"
+        if not all(members.values()):
+            entries += [Entry(claim, CLASS_ROWS[f] + suffix, f, NOTHING, 0, NOT_MEASURED) for f in CLASS_ROWS]
+            continue
+        transformers, cnns = members["transformer"], members["CNN"]
+        sums = {
+            "transformer": [(1.0, transformers)],
+            "CNN": [(1.0, cnns)],
+            "difference": [(1.0, transformers), (-1.0, cnns)],
+        }
+        for family, groups in sums.items():
+            found, n = across(groups, seed)
+            entries.append(Entry(claim, CLASS_ROWS[family] + suffix, family, found, n, _verdict(claim, family, found)))
+    return entries
+
+
+def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
+    """With the verdicts that are left after Holm's correction over the whole table."""
+    adjusted = holm(frame["p"].to_numpy(dtype=float))
+    lost = adjusted > ALPHA
+    return frame.assign(corrected=np.where(lost, INCONCLUSIVE, frame["verdict"]))
+
+
+def _overall(frame: pd.DataFrame, networks: Sequence[_Network]) -> pd.DataFrame:
+    """S10: the verdicts of S1 to S9 on each network, and on all of them."""
+    claim = claims()["S10"]
+    about = frame[frame["claim"].str.startswith("S")]
+    sets = {network.name: about[about["network"] == network.name] for network in networks}
+    if len(networks) > 1:
+        sets[ALL_NETWORKS] = about
+    rows = []
+    for name, some in sets.items():
+        known = some[some["verdict"].isin(JUDGED)]
+        words = {key: _throughout(known[key], len(known) == len(some)) for key in ("verdict", "corrected")}
+        share = float((known["verdict"] == SUPPORTED).mean()) if len(known) else math.nan
+        row = Entry(claim, name, "any", NOTHING._replace(value=share), len(known), words["verdict"]).row()
+        rows.append(row | {"corrected": words["corrected"]})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _throughout(verdicts: pd.Series, complete: bool) -> str:
+    if verdicts.empty:
+        return NOT_MEASURED
+    if (verdicts == NOT_SUPPORTED).any():
+        return NOT_SUPPORTED
+    return SUPPORTED if complete and (verdicts == SUPPORTED).all() else INCONCLUSIVE
+
+
+@checked(table=("claim", "network", "verdict", "estimate", "low", "high", "n", "family"))
+def undecided(table: pd.DataFrame) -> pd.DataFrame:
+    r"""How many images it would take to decide what is inconclusive, should the estimates stay where they are.
+
+    .. math:: n' = n \left( \frac{h}{d} \right)^2
+
+    with h the half of the interval on the side of the nearest border, and d the distance to that border: intervals
+    shrink like one over the root of n.
+
+    Parameters
+    ----------
+    table
+        What `table` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `claim`, `network`, `estimate`, `border`, `n` and `needed`, rounded up; infinite where the estimate is
+        on the border. Rows without an interval are left out.
+
+    Examples
+    --------
+    >>> import vitgeom_nb as vg
+    >>> vg.claims.undecided(vg.claims.table({}, networks=["vit"])).empty
+    True
+    """
+    rows = []
+    for row in table[table["verdict"] == INCONCLUSIVE].to_dict("records"):
+        rule = claims()[row["claim"]].rule(row["family"])
+        if rule is None or math.isnan(row["low"]) or math.isinf(row["estimate"]):
+            continue
+        border = min(rule.bounds, key=lambda bound: abs(bound - row["estimate"]))
+        distance = abs(row["estimate"] - border)
+        half = row["estimate"] - row["low"] if border < row["estimate"] else row["high"] - row["estimate"]
+        needed = math.inf if distance == 0 else math.ceil(row["n"] * (half / distance) ** 2)
+        shown = {key: row[key] for key in ("claim", "network", "estimate", "n")}
+        rows.append(shown | {"border": border, "needed": needed})
+    return pd.DataFrame(rows, columns=["claim", "network", "estimate", "border", "n", "needed"])
+
+
+@checked
+def references(run: Any = None) -> pd.DataFrame:
+    """What the authors' own toolkit gives, beside what a run has of the same weights.
+
+    Parameters
+    ----------
+    run
+        As for `table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `network`, `quantity`, `value` (to meet), `images` (behind it), `measured`, `low`, `high`, `n`, and
+        `verdict`: `met` where the 95 % interval holds the value, `not met`, or `not measured yet`. The expected
+        error is that of ten bins.
+
+    Examples
+    --------
+    >>> import vitgeom_nb as vg
+    >>> vg.claims.references({}).verdict.unique().tolist()
+    ['not measured yet']
+    """
+    measured, rows = opened(run), []
+    for entry in toolkit_values():
+        try:
+            found, n = _toolkit(measured.get(entry["network"], {}), entry["quantity"])
+            word = "met" if found.low <= entry["value"] <= found.high else "not met"
+        except Lacking:
+            found, n, word = NOTHING, 0, NOT_MEASURED
+        row = {"network": entry["network"], "quantity": entry["quantity"], "value": entry["value"]}
+        row |= {"images": entry["n"], "measured": found.value, "low": found.low, "high": found.high}
+        rows.append(row | {"n": n, "verdict": word})
+    return pd.DataFrame(rows)
+
+
+def _toolkit(measured: Measured, quantity: str) -> tuple[Interval, int]:
+    import torch
+
+    confidence, hits = confidence_and_hits(need(measured, "predictions"))
+    gap = hits.astype(np.float64) - confidence
+    if quantity == "accuracy":
+        return Interval(*(float(end) for end in wilson(hits.sum(), len(hits)))), len(hits)
+    if quantity == "signed ECE":
+        return mean_interval(gap), len(gap)
+    bins = in_bins(torch.from_numpy(np.asarray(confidence)), torch.from_numpy(hits), TOOLKIT_BINS)
+    return absolute_sums(gap, bins.which.numpy(), TOOLKIT_BINS), len(gap)

@@ -1,0 +1,142 @@
+"""Where measurements come from: the recorded evidence, or any mapping from networks to measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from ..core.measurement import Variable, measurement, open_measurement
+from ..errors import ArgumentError, DataError
+from ..networks.catalogue import CATALOGUE, PUBLISHED
+from ..networks.embedded import CONTROLS, FAMILIES, architecture, card
+
+UNTRAINED = "untrained"
+FOLDER = "evidence"
+OTHERS = {"convnext": "CNN"}
+"""Architectures of controls that are not embedded."""
+
+
+def evidence_folder() -> Path:
+    """The folder of the recorded measurements: of the working copy, or beside or above where we are.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    here = Path.cwd()
+    for place in (here, here.parent, Path(__file__).resolve().parents[2]):
+        if (place / FOLDER).is_dir():
+            return place / FOLDER
+    raise DataError("There is no folder evidence here; pass a run, or record one in a working copy with make evidence.")
+
+
+class Recorded(Mapping[str, Mapping[str, xr.Dataset]]):
+    """The folders of networks in a folder, each a mapping from the names of measurements to what their files hold."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __getitem__(self, network: str) -> RecordedNetwork:
+        if network not in list(self):
+            raise KeyError(network)
+        return RecordedNetwork(self.folder / network)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_in_order(path.name for path in self.folder.iterdir() if any(path.glob("*.nc"))))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class RecordedNetwork(Mapping[str, xr.Dataset]):
+    """The measurements of one network, read when they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __getitem__(self, name: str) -> xr.Dataset:
+        path = self.folder / f"{name}.nc"
+        if path.exists():
+            return _read(path, path.stat().st_mtime_ns)
+        if name == "predictions" and self.folder.name in FAMILIES:
+            return _shipped_predictions(self.folder.name)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        names = {path.stem for path in self.folder.glob("*.nc")}
+        return iter(sorted(names | ({"predictions"} if self.folder.name in FAMILIES else set())))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@cache
+def _read(path: Path, changed: int) -> xr.Dataset:
+    """A recorded measurement, which must be of the weights that ship."""
+    found, network = open_measurement(path), path.parent.name
+    ships = network in FAMILIES and not path.stem.startswith(UNTRAINED)
+    if ships and found.attrs["weights"] != card(network)["sha256"]:
+        raise DataError(f"{path} was measured with other weights than {network} has now; delete it and record it anew.")
+    return found
+
+
+@cache
+def _shipped_predictions(network: str) -> xr.Dataset:
+    """What the predictions come to that ship with an embedded network: label, predicted label, confidence."""
+    from ..calibration.predictions import recorded_predictions
+
+    seen = recorded_predictions(network)
+    z = seen.logits.double()
+    variables = {
+        "label": Variable(["image"], seen.labels, "1", "class of the image"),
+        "predicted": Variable(["image"], z.argmax(1), "1", "class that the model names"),
+        "confidence": Variable(["image"], z.softmax(1).amax(1), "1", "confidence"),
+    }
+    return measurement(variables).assign_attrs(model=network, weights=card(network)["sha256"])
+
+
+def opened(run: Any) -> Mapping[str, Mapping[str, xr.Dataset]]:
+    """A run as a mapping: the recorded evidence for None, a folder of that layout by its path, or the mapping it is."""
+    if run is None:
+        return Recorded(evidence_folder())
+    if isinstance(run, (str, Path)):
+        if not Path(run).is_dir():
+            raise DataError(f"{run!s:.200} is not a folder of measurements; pass one, or what open_run returns.")
+        return Recorded(Path(run))
+    if not isinstance(run, Mapping):
+        raise ArgumentError(
+            f"A run is a mapping from networks to their measurements, or a folder, not {type(run).__name__}."
+        )
+    return run
+
+
+def family_of(network: str, given: Mapping[str, str]) -> str:
+    """The class of a network: as given, as known, or `"custom"`."""
+    known = architecture(network)
+    if network in given:
+        return given[network]
+    if known in FAMILIES or known in OTHERS:
+        return FAMILIES.get(known) or OTHERS[known]
+    entry = (CATALOGUE | PUBLISHED).get(network)
+    return entry.family if entry else "custom"
+
+
+def tier_of(network: str) -> str:
+    """What a network may be compared with: those of its tier see the same images at the same size."""
+    if network in FAMILIES or network in OTHERS:
+        return "embedded"
+    if network in CONTROLS:
+        return "control"
+    entry = (CATALOGUE | PUBLISHED).get(network)
+    return entry.tier if entry else "own"
+
+
+def _in_order(networks: Any) -> list[str]:
+    """Networks as tables list them: the embedded ones, their controls, those of the catalogue, others by name."""
+    known = list(dict.fromkeys([*FAMILIES, *OTHERS, *CONTROLS, *CATALOGUE, *PUBLISHED]))
+    return sorted(networks, key=lambda name: (known.index(name) if name in known else len(known), name))
