@@ -20,7 +20,16 @@ def normalised(classes=3):
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(N, classes))
     net[1].weight.data = torch.randn(classes, N, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     net[1].bias.data = torch.zeros(classes, dtype=torch.float64)
-    return vg.wrap(net, mean=[0.5] * 3, std=STD, size=2, logits=lambda m, x: m(x), dtype=torch.float64, name="tiny")
+    return vg.wrap(
+        net,
+        mean=[0.5] * 3,
+        std=STD,
+        size=2,
+        embed=lambda m, x: m(x),
+        logits=lambda m, x: m(x),
+        dtype=torch.float64,
+        name="tiny",
+    )
 
 
 @pytest.mark.parametrize(("width", "height"), [(500, 375), (300, 600), (256, 256)])
@@ -60,7 +69,14 @@ def test_lengths_in_normalised_units_shrink_by_the_standard_deviation():
     given = vg.claims.preset("kim2024", units="normalised").parameters("random_jump", model)
     assert given["jump"] == pytest.approx(0.05 * scale)
     assert given["grid"] == 1000
-    published = vg.wrap(model.module, mean=[0.5] * 3, std=[0.229, 0.224, 0.225], size=2, logits=lambda m, x: m(x))
+    published = vg.wrap(
+        model.module,
+        mean=[0.5] * 3,
+        std=[0.229, 0.224, 0.225],
+        size=2,
+        embed=lambda m, x: m(x),
+        logits=lambda m, x: m(x),
+    )
     jump = vg.claims.preset("kim2024", units="normalised").parameters("random_jump", published)["jump"]
     assert -20 * np.log10(jump) == pytest.approx(38.9, abs=0.1)  # what the jump is in those units
 
