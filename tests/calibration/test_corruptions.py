@@ -82,7 +82,7 @@ def test_a_network_of_brightness_changes_its_label_where_it_must():
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 2))
     net[1].weight.data = torch.stack([torch.ones(48), -torch.ones(48)]) / 48
     net[1].bias.data = torch.tensor([-0.7, 0.7])  # class 0 from a mean of 0.7 on
-    model = wrap_raw(net, 4, logits=lambda m, x: m(x), name="bright")
+    model = wrap_raw(net, 4, embed=lambda m, x: m(x), logits=lambda m, x: m(x), name="bright")
     grey = torch.stack([torch.full((3, 4, 4), v) for v in (0.4, 0.5, 0.6, 0.8)])
     found = vg.corrupted_predictions(model, grey, torch.tensor([1, 1, 1, 0]), corruptions=("brightness",), logits=True)
     expected = np.round(np.round(np.array([0.4, 0.5, 0.6, 0.8]) * 255)[:, None] * [1.3, 1.6, 2.0]).clip(0, 255) / 255

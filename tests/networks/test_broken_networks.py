@@ -104,6 +104,13 @@ def test_what_the_readers_module_raises_keeps_its_type_and_says_where() -> None:
     assert "in the embedding of tiny, of pixels" in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.parametrize("function", [len, int, torch.nn.Flatten(), lambda x: x])
+@pytest.mark.parametrize("argument", ["embed", "logits"])
+def test_a_function_of_a_module_and_images_takes_both(argument: str, function) -> None:
+    with pytest.raises(ArgumentError, match=f"a function of two arguments, .* as {argument}, not "):
+        vg.wrap(torch.nn.Flatten(), mean=[0.0] * 3, std=[1.0] * 3, size=2, **{argument: function})
+
+
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, ZeroDivisionError, KeyError, RuntimeError])
 @pytest.mark.parametrize("least", [1, 3])  # images in a pass: wrap() asks for one first, and then for three
 def test_what_the_readers_module_raises_in_wrap_keeps_its_type(error: type[Exception], least: int) -> None:

@@ -100,7 +100,7 @@ def smallest_attack(
     >>> import torch, vitgeom_nb as vg
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
     >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.tensor([-12.0, 12])
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, x: m(x))
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
     >>> found = vg.smallest_attack(model, torch.full((1, 3, 2, 2), 0.95), torch.tensor([1]))
     >>> [round(float(e), 3) for e in found.epsilon.sel(attack=["fgsm line", "deepfool"])[0]]
     [0.05, 0.05]
@@ -171,7 +171,7 @@ def _sizes(
         import foolbox
     net = foolbox.PyTorchModel(_Logits(model).eval(), bounds=(0, 1), device=model.device)
 
-    def found(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def found(x: torch.Tensor, y: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         least = torch.full((len(x),), torch.nan, dtype=torch.float64, device=x.device)
         for tried in attack(foolbox.attacks, net, sizes, steps):
             left = least.isnan().nonzero()[:, 0]  # from small sizes to large ones: who is over needs no larger one
@@ -179,12 +179,13 @@ def _sizes(
                 break
             there = tried(x[left], y[left])
             change = (there - x[left]).flatten(1).abs().amax(1).double()
-            over = (model.logits(there).argmax(1) != y[left]) & (change <= most * (1 + 1e-6))
+            logits = model.finite(model.logits(there), "logits", "an attack on image", image[left])
+            over = (logits.argmax(1) != y[left]) & (change <= most * (1 + 1e-6))
             least[left] = torch.where(over, change, torch.nan)
         return least.cpu()
 
     on = which.to(pixels.device)
-    out[which] = in_batches(found, pixels[on], labels.to(pixels.device)[on], size=model.batch_size)
+    out[which] = in_batches(found, pixels[on], labels.to(pixels.device)[on], on, size=model.batch_size)
     return out
 
 

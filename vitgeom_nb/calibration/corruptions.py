@@ -148,7 +148,7 @@ def corrupted_predictions(
     >>> import torch, vitgeom_nb as vg
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 2))
     >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(48), -torch.ones(48)]), torch.tensor([-20.0, 20])
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=4, logits=lambda m, x: m(x))
+    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=4, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
     >>> seen = vg.corrupted_predictions(model, torch.full((1, 3, 4, 4), 0.4), torch.tensor([1]))
     >>> seen.corrupted_predicted.sel(corruption="brightness").values.tolist()  # 0.4 times 1.3, 1.6, 2
     [[0, 0, 0]]
@@ -198,4 +198,4 @@ def _logits(model: VisionModel, bytes_of: torch.Tensor) -> torch.Tensor:
         return model.logits((some.double() / 255).to(model.device, model.dtype)).double().cpu()
 
     with torch.no_grad():
-        return in_batches(seen, bytes_of, size=model.batch_size)
+        return model.finite(in_batches(seen, bytes_of, size=model.batch_size), "logits", "a picture of image")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from ..core.arguments import checked
 from ..core.batching import is_out_of_memory
 from ..core.images import Size
 from ..core.random_directions import generator
-from ..errors import ModelError
+from ..errors import ArgumentError, ModelError
 from .layers import EmbedFunction
 from .vision_model import VisionModel
 
@@ -64,7 +65,8 @@ def wrap(
         cannot be copied, or what it says of an image differs between two calls or with the rest of the batch. What
         the module itself raises keeps its type, with a note that says where.
     ArgumentError
-        If `size` is no size, `mean` or `std` is not of three channels, or there is no such device.
+        If `size` is no size, `mean` or `std` is not of three channels, `embed` or `logits` does not take two arguments,
+        or there is no such device.
 
     Examples
     --------
@@ -77,6 +79,8 @@ def wrap(
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"wrap() takes a torch.nn.Module, not {type(module).__name__}.")
     is_timm = hasattr(module, "forward_features") and hasattr(module, "forward_head")
+    for argument, function in (("embed", embed), ("logits", logits)):
+        _check_function(argument, function)
     whole = embed is None and not is_timm
     if embed is None:
         embed = timm_embed if is_timm else call
@@ -106,6 +110,25 @@ def wrap(
     if whole:
         _warn_of_logits(model)
     return model
+
+
+def _check_function(argument: str, function: Any) -> None:
+    """Stop what cannot be called with a module and images; what a function does with them is its own affair."""
+    if function is None:
+        return
+    called = function.forward if isinstance(function, torch.nn.Module) else function
+    try:
+        inspect.signature(called).bind(None, None)
+        fits = not isinstance(function, type)
+    except TypeError:
+        fits = False
+    except ValueError:  # of a builtin that does not say what it takes
+        fits = not isinstance(function, type)
+    if not fits:
+        raise ArgumentError(
+            f"wrap() takes a function of two arguments, the module and normalised images, as {argument}, not "
+            f"{getattr(function, '__name__', type(function).__name__)}."
+        )
 
 
 def _warn_of_logits(model: VisionModel) -> None:
