@@ -32,6 +32,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], dict[int, float]]
     monkeypatch.setattr(rows, "_pulled_back", slow)
     monkeypatch.setattr(rows, "clock", lambda: now[0])
     monkeypatch.setattr(rows, "_FASTEST", {})
+    monkeypatch.setattr(rows, "TRIED", (1, 8, 32))
     return sizes, cost
 
 
