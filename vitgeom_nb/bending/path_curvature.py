@@ -132,7 +132,7 @@ def curvature(
             directions=lines.shape[1],
             step=step,
         )
-        # assumed: ten times what rounding makes of a pass, for a second derivative that is zero has no size to compare with
+        # assumed: ten times what rounding makes of a pass, for a zero has no size of its own to be compared with
         still = acceleration <= 100 * torch.finfo(model.dtype).eps * speed
         out.attrs["piecewise_linear"] = int(still[~speed.isnan()].all())
         out.attrs["checked"] = agreement
