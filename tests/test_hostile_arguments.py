@@ -151,7 +151,7 @@ def of(name: str) -> xr.Dataset | None:
     """A measurement that a figure or an explorer shows."""
     made = {
         "bend_and_distance": "random_jump", "jump_change": "random_jump", "calibration_errors": "reliability",
-        "embedding_plane": "match", "match_history": "match", "lipschitz_ratio": "lldlc",
+        "embedding_plane": "match", "match_history": "match", "match_methods": "match", "lipschitz_ratio": "lldlc",
         "singular_vectors": "singular_spectrum", "turns": "direction_change",
     }  # fmt: skip
     plain = made.get(name.split(".")[1], name.split(".")[1])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import torch
+import xarray as xr
 
 import vitgeom_nb as vg
 from vitgeom_nb.equivalence import tables
@@ -37,3 +40,32 @@ def test_matches_are_counted_and_few_pairs_have_no_interval() -> None:
     assert both["arrived"].tolist() == [int(one.converged.sum()) for one in found]
     assert both["cosine"].iloc[0].startswith(f"{float(found[0].cosine.median()):.4f} [")
     assert both["PSNR, dB"].iloc[1] == f"{float(found[1].psnr.median()):.1f} [too few images]"
+
+
+def histories(cosine: list[list[float]], psnr: list[list[float]], method: str = "adam") -> xr.Dataset:
+    found = xr.Dataset(
+        {"cosine_history": (("pair", "step"), cosine), "psnr_history": (("pair", "step"), psnr)},
+        {"step": np.arange(1, len(cosine[0]) + 1)},
+    )
+    return found.assign_attrs(model="tiny", parameters=json.dumps({"method": method}))
+
+
+def test_what_a_cosine_costs_is_read_at_the_first_image_that_has_it() -> None:
+    nan = np.nan
+    found = histories(
+        [[0.2, 0.9, 0.5, 0.95], [0.1, nan, 0.91, nan], [0.3, 0.4, 0.5, 0.6]],
+        [[np.inf, 40, 50, 30], [np.inf, nan, 35, nan], [np.inf, 45, 44, 43]],
+    )
+    evaluations, psnr = tables.at_cosine(found, (0.3, 0.9, 0.95))
+    np.testing.assert_array_equal(evaluations, [[2, 2, 4], [3, 3, np.inf], [1, np.inf, np.inf]])
+    np.testing.assert_array_equal(psnr, [[40, 40, 30], [35, 35, -np.inf], [np.inf, -np.inf, -np.inf]])
+    evaluations, _ = tables.at_cosine(found, (0.9,), budget=2)
+    np.testing.assert_array_equal(evaluations, [[2], [np.inf], [np.inf]])
+    (said,) = tables.methods_in_words([found], 0.9, 4)
+    in_time = "after 3 evaluations and at 35.0 dB in the median"
+    assert said == f"**tiny**: at a cosine of 0.9, adam reaches it in 2 of 3 pairs, {in_time}."
+    (said,) = tables.methods_in_words([found, histories([[0.9]], [[np.inf]], "gauss-newton")], 0.95, 4)
+    assert (
+        said
+        == "**tiny**: at a cosine of 0.95, adam reaches it in 1 of 3 pairs; gauss-newton reaches it in 0 of 1 pairs."
+    )

@@ -77,6 +77,29 @@ def test_history_draws_the_median_of_the_best_so_far(near: xr.Dataset, descended
     assert "loss" in loss.get_ylabel()
 
 
+def test_methods_are_drawn_by_cosine(near: xr.Dataset, descended: xr.Dataset) -> None:
+    figure = vg.figures.match_methods([near, descended], budget=8)
+    kept, cost = figure.axes
+    assert kept.get_title() == "ViT"
+    assert [line.get_label() for line in cost.get_lines()] == ["minimum-change", "gradient-descent"]
+    for line, measured in zip(cost.get_lines(), (near, descended), strict=True):
+        for left, drawn in zip(*line.get_data(), strict=True):
+            spent = []
+            for history in measured.cosine_history.values:
+                there = [k for k, cosine in enumerate(history[:8], 1) if cosine >= 1 - left]
+                spent.append(there[0] if there else np.inf)
+            middle = sorted(spent)[1]  # the second of four
+            assert drawn == middle or (np.isnan(drawn) and np.isinf(middle))
+    solid = kept.get_lines()[0].get_ydata()
+    assert np.nanmax(solid) <= np.nanmax(near.psnr_history.values[:, 1:])
+    assert "PSNR" in kept.get_ylabel()
+    assert "dB" in kept.get_ylabel()
+    assert "evaluations" in cost.get_ylabel()
+    assert "cosine" in cost.get_xlabel()
+    first, last = cost.get_xlim()
+    assert first > last  # nearer to the right
+
+
 def test_plane_projects_on_the_components_of_sources_and_targets(near: xr.Dataset) -> None:
     figure = vg.figures.embedding_plane(near)
     (axes,) = figure.axes
@@ -138,7 +161,12 @@ def test_a_path_of_three_points_fills_three_frames(model: vg.VisionModel) -> Non
 
 
 def test_figures_of_a_saved_measurement_are_the_same(near: xr.Dataset, walk: xr.Dataset, tmp_path) -> None:
-    for draw, measured in ((vg.figures.match, near), (vg.figures.match_history, near), (vg.figures.fibre_walk, walk)):
+    for draw, measured in (
+        (vg.figures.match, near),
+        (vg.figures.match_history, near),
+        (vg.figures.match_methods, near),
+        (vg.figures.fibre_walk, walk),
+    ):
         again = vg.open_measurement(vg.save_measurement(measured, tmp_path / "again.nc"))
         one, other = (draw(m).axes for m in (measured, again))
         for a, b in zip(one, other, strict=True):

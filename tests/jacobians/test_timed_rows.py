@@ -11,7 +11,7 @@ import torch
 
 from tests.jacobians.test_rows import images, linear, matrix, smooth
 from vitgeom_nb.jacobians import rows
-from vitgeom_nb.jacobians.rows import jacobian_rows
+from vitgeom_nb.jacobians.rows import chunk_in_use, jacobian_rows
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], dict[int, float]]
     monkeypatch.setattr(rows, "_pulled_back", slow)
     monkeypatch.setattr(rows, "clock", lambda: now[0])
     monkeypatch.setattr(rows, "_FASTEST", {})
+    monkeypatch.setattr(rows, "TRIED", (1, 8, 32))
     return sizes, cost
 
 
@@ -45,6 +46,7 @@ def test_the_fastest_of_the_first_rows_takes_the_rest(taken: tuple[list[int], di
     assert sizes[:6] == [1, 1, 8, 8, 32, 32]
     assert set(sizes[6:-1]) == {fastest}
     assert sum(sizes) == 200
+    assert chunk_in_use(model) == fastest
     sizes.clear()
     np.testing.assert_array_equal(jacobian_rows(linear(weight), x), weight)  # the same network, loaded again
     assert set(sizes[:-1]) == {fastest}

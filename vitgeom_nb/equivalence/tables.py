@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -48,6 +49,53 @@ def spectrum_summary(spectra: Iterable[xr.Dataset], constants: Iterable[xr.Datas
             }
         )
     return table([spectrum for spectrum, _ in pairs], rows)
+
+
+def at_cosine(found: xr.Dataset, cosines: Sequence[float], budget: float = np.inf) -> tuple[np.ndarray, np.ndarray]:
+    """What each pair of a `match` had spent, and the PSNR that it had kept, at its first image of a cosine or more.
+
+    Parameters
+    ----------
+    found
+        What `match` returned.
+    cosines
+        Cosines to the embedding of the target, K of them.
+    budget
+        Evaluations that count.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Evaluations `(P,K)` and PSNR `(P,K)` [dB]. A pair that never comes so near has spent infinitely many for a PSNR
+        of minus infinity: it takes part in medians as the worst.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> dims = ("pair", "step")
+    >>> histories = {"cosine_history": (dims, [[0.5, 0.92]]), "psnr_history": (dims, [[40.0, 30.0]])}
+    >>> at_cosine(xr.Dataset(histories, {"step": [1, 2]}), (0.9, 0.99))
+    (array([[ 2., inf]]), array([[ 30., -inf]]))
+    """
+    counted = found.step.values <= budget
+    there = (found["cosine_history"].values[:, :, None] >= np.asarray(cosines)) & counted[None, :, None]
+    reached, first = there.any(1), there.argmax(1)
+    evaluations = np.where(reached, found.step.values[first], np.inf)
+    return evaluations, np.where(reached, np.take_along_axis(found["psnr_history"].values, first, 1), -np.inf)
+
+
+def methods_in_words(measurements: Iterable[xr.Dataset], cosine: float, budget: int) -> list[str]:
+    """One sentence a network: what each method of `match` had spent and kept at a cosine, medians over its pairs."""
+    by_model: dict[str, list[str]] = {}
+    for found in measurements:
+        spent, kept = (column[:, 0] for column in at_cosine(found, (cosine,), budget))
+        arrived = int(np.isfinite(spent).sum())
+        middle = float(np.median(spent)) if 2 * arrived > len(spent) else np.inf
+        said = f"{parameters(found)['method']} reaches it in {arrived} of {len(spent)} pairs"
+        if np.isfinite(middle):
+            said += f", after {middle:.0f} evaluations and at {np.median(kept):.1f} dB in the median"
+        by_model.setdefault(found.attrs["model"], []).append(said)
+    return [f"**{name}**: at a cosine of {cosine}, {'; '.join(each)}." for name, each in by_model.items()]
 
 
 def match_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:

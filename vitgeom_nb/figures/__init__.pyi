@@ -26,6 +26,7 @@ from .equivalence import fibre_walk as fibre_walk
 from .equivalence import homotopy as homotopy
 from .equivalence import match as match
 from .equivalence import match_history as match_history
+from .equivalence import match_methods as match_methods
 from .foundations import plane as plane
 from .foundations import plane_matches as plane_matches
 from .foundations import plane_travel as plane_travel

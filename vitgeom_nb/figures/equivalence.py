@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from ..core.arguments import checked
 from ..core.measurement import parameters
+from ..equivalence.tables import at_cosine
 from .style import SPARE, as_list, look, panels, quartiles, show_image, subplots
 
 Measurements = xr.Dataset | Iterable[xr.Dataset]
@@ -79,6 +80,45 @@ def match_history(measurements: Measurements) -> Figure:
     grid[0, 0].set_ylabel("relative loss")
     grid[1, 0].set_ylabel("cosine to target")
     grid[0, 0].legend(loc="lower left")
+    return figure
+
+
+COSINES = tuple(1 - 10 ** (-k / 10) for k in range(5, 41))  # 0.68 to 0.9999, ten to a decade of what is left to 1
+
+
+@checked(measurements=("cosine_history", "psnr_history"))
+def match_methods(measurements: Measurements, budget: int | None = None) -> Figure:
+    """What each method keeps and what it costs, against the cosine to the target: a column a network, a line a method.
+
+    Top, the PSNR of the first image at that cosine or more; below, the evaluations until then: medians over pairs and
+    the band between quartiles, in which a pair that never came so near counts as the worst. A line ends where half of
+    the pairs do. `budget` is the number of evaluations that count; all unless told.
+    """
+    measured = as_list(measurements)
+    names = list(dict.fromkeys(m.attrs["model"] for m in measured))
+    figure, grid = subplots(
+        2, len(names), figsize=(2.9 * len(names) + 1, 4.6), squeeze=False, sharex=True, sharey="row"
+    )
+    for one in measured:
+        method, column = parameters(one)["method"], grid[:, names.index(one.attrs["model"])]
+        colour, line = METHOD_LOOKS[method]
+        evaluations, kept = at_cosine(one, COSINES, np.inf if budget is None else budget)
+        for axes, values in zip(column, (kept, evaluations), strict=True):
+            # ranks and no means of two: nothing lies between a number and infinity
+            low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0, method="inverted_cdf")
+            low, middle, high = (np.where(np.isfinite(part), part, np.nan) for part in (low, middle, high))
+            left = 1 - np.array(COSINES)
+            axes.fill_between(left, low, high, color=colour, alpha=0.2, linewidth=0)
+            axes.plot(left, middle, line, color=colour, label=method)
+    ticks = (0.5, 0.1, 0.01, 0.001, 0.0001)
+    for (top, bottom), name in zip(grid.T, names, strict=True):
+        top.set_title(look(name)[0])
+        bottom.set(xscale="log", xlim=(0.5, 0.0001), xlabel="cosine to target", yscale="log")
+        bottom.set_xticks(ticks, [f"{1 - tick:g}" for tick in ticks])
+        bottom.minorticks_off()
+    grid[0, 0].set_ylabel("PSNR [dB]")
+    grid[1, 0].set_ylabel("evaluations")
+    grid[1, 0].legend(loc="upper left")
     return figure
 
 

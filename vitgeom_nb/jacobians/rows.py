@@ -45,6 +45,16 @@ def chunk_that_fits(model: VisionModel) -> int:
     return min(useful, _most(model))
 
 
+def chunk_in_use(model: VisionModel, precision: torch.dtype | None = None) -> int:
+    """Cotangents that `jacobian_blocks` takes at a time: what was fastest, once it was timed, and fits."""
+    fastest = _FASTEST.get(_key(model, precision))
+    return chunk_that_fits(model) if fastest is None else min(fastest, _most(model))
+
+
+def _key(model: VisionModel, precision: torch.dtype | None) -> tuple[Any, ...]:
+    return model.digest, model.layer, model.read, str(model.device), model.dtype, model.size, precision
+
+
 def _most(model: VisionModel) -> int:
     """Cotangents that fit in half of the free memory: each takes about twice what a forward pass saves."""
     return max(1, free_memory(model.device) // 2 // (2 * _saved(model) + 1))
@@ -108,12 +118,9 @@ def jacobian_blocks(
         cotangents = torch.eye(model.dim, device=model.device, dtype=model.dtype)
     done = 0
     if chunk is None:
-        chunk, times = chunk_that_fits(model), dict[int, float]()
-        key = (model.digest, model.layer, model.read, str(model.device), model.dtype, model.size, precision)
+        chunk, times, key = chunk_in_use(model, precision), dict[int, float](), _key(model, precision)
         trials = [size for size in TRIED if size <= _most(model)] if model.device.type == "cpu" else []
-        if key in _FASTEST:
-            chunk = min(_FASTEST[key], _most(model))
-        elif 2 * sum(trials) < len(cotangents):
+        if key not in _FASTEST and 2 * sum(trials) < len(cotangents):
             for size in trials:
                 start = clock()
                 for block in _pulled_back(model, x, cotangents[done : done + 2 * size], size, None, precision, of):
