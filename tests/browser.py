@@ -16,14 +16,14 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Response, Route, sync_playwright
 
 from .chapters import PAGES
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHONE = {"width": 375, "height": 800}
 WIDE = {"width": 1280, "height": 900}
-# letters wider than those of any reader; they come when the page has loaded, so that no script sees them come
+# letters wider than those of any reader; they come with the page, so that a script that measures at load sees them
 LETTERS = {
     "own letters": "",
     "wide letters": "body :not(mjx-container, mjx-container *) "
@@ -109,6 +109,20 @@ def browser() -> Iterator[Patient]:
         found.close()
 
 
+@pytest.fixture
+def crowd(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where a test asks for one by its parameter, a process that keeps a core busy meanwhile."""
+    if not request.param:
+        yield
+        return
+    from benchmarks.busy import CROWD, Helper, end  # brings torch, which no other test of pages needs
+
+    other = Helper(CROWD, {})
+    other.tell("work")
+    yield
+    end(other.process)
+
+
 @dataclass
 class Visit:
     """One open page and what it did: requests, sizes of answers, complaints."""
@@ -120,18 +134,16 @@ class Visit:
 
     @classmethod
     def open(cls, context: BrowserContext, address: str, letters: str = "own letters") -> Visit:
-        """Open an address, wait until it has loaded and asks for nothing more, and show it in these letters."""
+        """Open an address in these letters, and wait until it has loaded and asks for nothing more."""
         visit = cls(context.new_page())
         page = visit.page
         page.on("request", lambda request: visit.requests.append(request.url))
         page.on("response", lambda response: visit.responses.append(response))
         page.on("pageerror", lambda error: visit.complaints.append(str(error)))
         page.on("console", lambda said: said.type == "error" and visit.complaints.append(said.text))
+        if css := LETTERS[letters]:  # in the answer itself: no script has run yet, and none need run
+            page.route(address, lambda route: with_style(route, css))
         page.goto(address, wait_until="networkidle")
-        # not by add_style_tag, which waits for an event that does not come where scripts are off
-        page.evaluate(
-            "css => { document.head.appendChild(document.createElement('style')).textContent = css }", LETTERS[letters]
-        )
         return visit
 
     @property
@@ -145,6 +157,13 @@ class Visit:
         """Bytes of all answers."""
         web = [r for r in self.responses if r.url.startswith("http") and r.ok]
         return sum(int(r.headers.get("content-length", 0)) for r in web)
+
+
+def with_style(route: Route, css: str) -> None:
+    """Answer with the page that was asked for, and this style sheet in it."""
+    answer = route.fetch()
+    head, end, body = answer.text().partition("</head>")
+    route.fulfill(response=answer, body=f"{head}<style>{css}</style>{end}{body}")
 
 
 def file_address(path: Path) -> str:

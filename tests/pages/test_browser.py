@@ -55,8 +55,18 @@ NEEDLESS = """() => [...document.querySelectorAll('article [tabindex="0"]')]
     .filter(e => !e.matches('.sideways, .math, .xr-wrap')).map(e => e.outerHTML.slice(0, 120))"""
 
 
-@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
-@pytest.mark.parametrize("letters", LETTERS)
+@pytest.mark.usefixtures("crowd")
+@pytest.mark.parametrize(
+    ("script", "letters", "crowd"),
+    [
+        pytest.param(True, "own letters", False, id="own letters"),
+        pytest.param(True, "wide letters", False, id="wide letters"),
+        pytest.param(True, "wide letters", True, id="wide letters beside a busy process"),
+        pytest.param(False, "own letters", False, id="own letters, no script"),
+        pytest.param(False, "wide letters", False, id="wide letters, no script"),
+    ],
+    indirect=["crowd"],
+)
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_what_scrolls_sideways_is_a_tab_stop(
     browser: Browser, site: str, name: str, letters: str, script: bool
@@ -80,11 +90,34 @@ def test_a_wide_table_is_read_by_keyboard(browser: Browser, site: str) -> None:
     context.close()
 
 
+def test_a_script_that_measures_at_load_sees_the_letters(browser: Browser, site: str) -> None:
+    context = browser.new_context(viewport=PHONE)
+    context.add_init_script(
+        "addEventListener('DOMContentLoaded', () => { window.seen = getComputedStyle(document.querySelector('h1'))"
+        ".letterSpacing })"
+    )
+    seen = {
+        letters: Visit.open(context, f"{site}/book/intro.html", letters).page.evaluate("window.seen")
+        for letters in LETTERS
+    }
+    assert seen["own letters"] == "normal"
+    assert float(seen["wide letters"].removesuffix("px")) > 1
+    context.close()
+
+
+@pytest.mark.usefixtures("crowd")
 @pytest.mark.parametrize("name", CHAPTERS)
 @pytest.mark.parametrize(
-    ("scheme", "viewport", "letters"),
-    [("light", WIDE, "own letters"), ("dark", WIDE, "own letters"), ("light", PHONE, "wide letters")],
-    ids=["light", "dark", "phone with wide letters"],
+    ("scheme", "viewport", "letters", "crowd"),
+    [
+        pytest.param("light", WIDE, "own letters", False, id="light"),
+        pytest.param("dark", WIDE, "own letters", False, id="dark"),
+        pytest.param("light", PHONE, "wide letters", False, id="phone with wide letters"),
+        pytest.param("light", WIDE, "wide letters", False, id="wide letters"),
+        pytest.param("dark", WIDE, "wide letters", False, id="dark with wide letters"),
+        pytest.param("dark", PHONE, "wide letters", True, id="dark phone with wide letters beside a busy process"),
+    ],
+    indirect=["crowd"],
 )
 def test_page_has_no_serious_barrier(
     browser: Browser, site: str, name: str, scheme: str, viewport: dict[str, int], letters: str
