@@ -85,9 +85,9 @@ def fgsm_direction(model: VisionModel, images: Any, labels: Any = None) -> torch
     tensor([-1.])
     """
     pixels, labels = model.pixels_and_labels(images, labels)
-    return kept_in_batches(
-        lambda *some: _start(model, *some)[0], pixels, labels.to(pixels.device), size=model.batch_size
-    )
+    image = torch.arange(len(pixels), device=pixels.device)
+    given = (pixels, labels.to(pixels.device), image)
+    return kept_in_batches(lambda *some: _start(model, *some)[0], *given, size=model.batch_size)
 
 
 @checked
