@@ -32,7 +32,7 @@ MEASURES = [
     "match:block=8,max_evaluations=10",
 ]
 SIMULATED = Path(__file__).parents[1] / "tests" / "sweeps" / "simulated.py"
-IMAGES = 400
+IMAGES = 200
 
 
 def command(out: Path, seed: int, *more: str) -> list[str]:

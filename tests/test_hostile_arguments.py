@@ -115,6 +115,7 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 TABLE = pd.DataFrame({"engine": ["a"]})
 NAMED: dict[str, dict[str, Any]] = {
+    "vg.export_onnx": {"folder": "exported"},
     "vg.has_labelled": {"name": "cifar10", "split": "test"},
     "vg.labelled": {"name": "there is no such folder"},
     "vg.load": {"name": "mobilenetv2"},
@@ -136,6 +137,7 @@ NAMED: dict[str, dict[str, Any]] = {
         for name in ("speed", "speed_memory", "speed_growth")
     },
     "vg.class_names": {"name": "cifar10"},
+    "figures.ledger": {"table": vg.claims.table({}, networks=["vit"])},
 }
 
 

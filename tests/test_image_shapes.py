@@ -62,7 +62,7 @@ MEASUREMENTS: dict[str, Callable[[vg.VisionModel], xr.Dataset]] = {
         f"match by {method}": lambda m, method=method: vg.match(
             m, pictures(m)[:1], pictures(m)[1:], method=method
         ).drop_vars(
-            "ssim"  # which looks at windows
+            ["ssim", "ssim_target"]  # which look at windows
         )
         for method in ("minimum-change", "gradient-descent", "adam", "gauss-newton")
     },

@@ -129,8 +129,7 @@ def show_claims(options: argparse.Namespace) -> int:
     from .claims.written import in_words, write
 
     families = dict(part.partition("=")[::2] for part in options.family)
-    run = None if options.run is None else vg.open_run(options.run)
-    table = vg.claims.table(run, networks=options.models or None, families=families or None)
+    table = vg.claims.table(options.run, networks=options.models or None, families=families or None)
     said = vg.claims.sentences().sentence
     for claim, rows in table.groupby("claim", sort=False):
         print(f"{claim}  {said[claim]}")

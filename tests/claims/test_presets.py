@@ -15,21 +15,16 @@ from ..tiny_networks import N, pixels
 STD = (0.2, 0.25, 0.3)
 
 
+def call(module, x):
+    return module(x)
+
+
 def normalised(classes=3):
     """A linear classifier behind a normalisation with three different standard deviations."""
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(N, classes))
     net[1].weight.data = torch.randn(classes, N, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     net[1].bias.data = torch.zeros(classes, dtype=torch.float64)
-    return vg.wrap(
-        net,
-        mean=[0.5] * 3,
-        std=STD,
-        size=2,
-        embed=lambda m, x: m(x),
-        logits=lambda m, x: m(x),
-        dtype=torch.float64,
-        name="tiny",
-    )
+    return vg.wrap(net, mean=[0.5] * 3, std=STD, size=2, embed=call, logits=call, dtype=torch.float64, name="tiny")
 
 
 @pytest.mark.parametrize(("width", "height"), [(500, 375), (300, 600), (256, 256)])
@@ -69,14 +64,7 @@ def test_lengths_in_normalised_units_shrink_by_the_standard_deviation():
     given = vg.claims.preset("kim2024", units="normalised").parameters("random_jump", model)
     assert given["jump"] == pytest.approx(0.05 * scale)
     assert given["grid"] == 1000
-    published = vg.wrap(
-        model.module,
-        mean=[0.5] * 3,
-        std=[0.229, 0.224, 0.225],
-        size=2,
-        embed=lambda m, x: m(x),
-        logits=lambda m, x: m(x),
-    )
+    published = vg.wrap(model.module, mean=[0.5] * 3, std=[0.229, 0.224, 0.225], size=2, embed=call, logits=call)
     jump = vg.claims.preset("kim2024", units="normalised").parameters("random_jump", published)["jump"]
     assert -20 * np.log10(jump) == pytest.approx(38.9, abs=0.1)  # what the jump is in those units
 
@@ -86,7 +74,7 @@ def test_travel_in_normalised_units_is_that_of_the_network_behind_the_normalisat
     labels = model.labels(x)
     kim = vg.claims.preset("kim2024", units="normalised")
     found = kim.measure("travel_distance", model, x, labels, epsilon_max=2.0)
-    bare = vg.wrap(model.module, mean=[0.0] * 3, std=[1.0] * 3, size=2, logits=lambda m, z: m(z), dtype=torch.float64)
+    bare = vg.wrap(model.module, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=call, logits=call, dtype=torch.float64)
     inside = (x - 0.5) / torch.tensor(STD, dtype=torch.float64).view(3, 1, 1)
     z = inside.clone().requires_grad_()
     loss = torch.nn.functional.cross_entropy(bare.module(z), labels, reduction="sum")
@@ -103,7 +91,7 @@ def test_travel_in_normalised_units_is_that_of_the_network_behind_the_normalisat
 def test_the_rate_of_the_mean_squared_error_becomes_one_of_half_the_sum():
     model = normalised(classes=4)
     rate = vg.claims.preset("salman2024").parameters("match", model)["lr"]
-    uniform = vg.wrap(model.module, mean=[0.5] * 3, std=[0.25] * 3, size=2, dtype=torch.float64)
+    uniform = vg.wrap(model.module, mean=[0.5] * 3, std=[0.25] * 3, size=2, embed=call, dtype=torch.float64)
     ours = vg.claims.preset("salman2024").parameters("match", uniform)["lr"]
     x, t = pixels(1), uniform.embeddings(pixels(1, seed=9))
     normal = ((x - 0.5) / 0.25).requires_grad_()

@@ -84,3 +84,14 @@ def test_the_command_says_in_a_sentence_what_it_cannot_do(folder, tmp_path, caps
     (tmp_path / "file").write_text("")
     assert command.main(["claims", "--run", str(folder), "--out", str(tmp_path / "file")]) == 2
     assert "--out" in capsys.readouterr().err
+
+
+def test_a_sweep_is_judged_by_its_path_and_as_what_open_run_gives(tmp_path, capsys):
+    vg.sweep(["resnet"], data="samples:cifar10", measures=["step_law:directions=1"], out=tmp_path, n=1)
+    assert (
+        set(vg.claims.table(tmp_path)["network"])
+        == set(vg.claims.table(vg.open_run(tmp_path))["network"])
+        == {"resnet"}
+    )
+    assert command.main(["claims", "--run", str(tmp_path)]) == 0
+    assert "resnet" in capsys.readouterr().out

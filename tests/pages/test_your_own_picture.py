@@ -201,7 +201,7 @@ def test_a_blind_direction_is_blind_and_the_bend_is_that_of_the_package(running:
     d = found["vector"].view_as(x)
     assert float(d.norm()) == pytest.approx(1, abs=1e-4)
     assert found["slope"] == pytest.approx(float(vg.jvp(model, x, d).norm()), rel=1e-2)
-    assert found["slope"] < 0.3 * found["random"]
+    assert found["slope"] < 0.6 * found["random"]
     bent = running.ask("bend", x=x, y=y, points=9)
     z = model.embed(torch.cat([x + k / 8 * (y - x) for k in range(9)])).double()
     steps = z.diff(dim=0)
@@ -267,7 +267,7 @@ def test_a_reader_goes_through_every_panel(opened: Running, tmp_path: Path) -> N
     slider = page.locator("#vg-epsilon")
     before = page.locator('output[for="vg-epsilon"]').inner_text()
     slider.focus()
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("End")
     page.wait_for_function(
         "before => document.querySelector('output[for=vg-epsilon]').textContent !== before", arg=before
     )

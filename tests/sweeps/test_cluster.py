@@ -122,6 +122,7 @@ def test_without_a_worker_a_sweep_ends_with_one_sentence(tmp_path: Path, monkeyp
 
 
 def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "PATIENCE", 1.0)
     with pytest.raises(vg.errors.ArgumentError, match=r"No scheduler answers at tcp://127\.0\.0\.1:1"):
         swept(tmp_path, scheduler="tcp://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "distributed", None)
@@ -160,7 +161,7 @@ def test_two_hosts(hosts: tuple[str, str], tmp_path: Path, monkeypatch: pytest.M
     counts, out, told = tmp_path / "counts", tmp_path / "run", tmp_path / "scheduler.json"
     counts.mkdir()
     monkeypatch.setenv("SIMULATED_COUNTS", str(counts))
-    monkeypatch.setenv("SIMULATED_SECONDS", "0.02")
+    monkeypatch.setenv("SIMULATED_SECONDS", "0.05")
     here_it_is, there = (["ip", "netns", "exec", name] for name in hosts)
     listens = ("--host", "10.77.0.1", "--port", "0", "--scheduler-file", str(told))
     with dask("scheduler", *listens, prefix=here_it_is), contextlib.ExitStack() as stack:
@@ -171,13 +172,13 @@ def test_two_hosts(hosts: tuple[str, str], tmp_path: Path, monkeypatch: pytest.M
         wait = f"from distributed import Client; Client('{where}', timeout=100).wait_for_workers(2, timeout=100)"
         subprocess.run([*here_it_is, sys.executable, "-c", wait], check=True, capture_output=True)
         command = [*here_it_is, sys.executable, "-m", "vitgeom_nb", "sweep", "--models", here("small"), here("other")]
-        command += ["--data", here("many"), "--images", "200", "--measure", here("told"), "--block", "4"]
+        command += ["--data", here("many"), "--images", "60", "--measure", here("told"), "--block", "4"]
         command += ["--out", str(out), "--scheduler", where]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "done     400 measured" in done.stdout
+    assert "done     120 measured" in done.stdout
     workers = {line for path in counts.iterdir() for line in path.read_text().split()}
     assert len(workers) == 2
     monkeypatch.delenv("SIMULATED_SECONDS")
-    swept(tmp_path / "alone", models=[here("small"), here("other")], data=here("many"), n=200, block=7)
+    swept(tmp_path / "alone", models=[here("small"), here("other")], data=here("many"), n=60, block=7)
     same(out, tmp_path / "alone")

@@ -24,7 +24,7 @@ from .simulated import here
 from .test_sweep import files, swept
 
 KILLS = 100
-IMAGES, BLOCK = 120, 4
+IMAGES, BLOCK = 40, 4
 
 
 class Stable:
@@ -67,6 +67,7 @@ def arguments(out: Path) -> dict[str, Any]:
         "measures": [here("told")],
         "out": str(out),
         "block": BLOCK,
+        "n": IMAGES,
     }
 
 

@@ -24,6 +24,8 @@ from .simulated import Numbered, here, small
 QUICK = {
     "predictions": "predictions",
     "reliability": "reliability",
+    "corrupted": 'corrupted_predictions:corruptions=["noise","contrast"]',
+    "classes": "class_cosines",
     "travel": "travel_distance:epsilon_max=1.0,grid=10",
     "jump": "random_jump:epsilon_max=1.0,grid=10,early_steps=3",
     "turns": "direction_change:directions=3,steps=4",
@@ -100,6 +102,12 @@ def test_a_sweep_gives_what_the_functions_give(reference: Path) -> None:
     whole = vg.reliability(logits=logits, labels=some.labels)
     for name in ("ece", "sece", "accuracy", "count", "ece_low", "lower_edge"):
         np.testing.assert_allclose(run["reliability"][name], whole[name], rtol=1e-4)
+    for label, name in (("corrupted", "corrupted_confidence"), ("classes", "within")):
+        whole = (
+            vg.corrupted_predictions(model, some, corruptions=["noise", "contrast"]) if label == "corrupted" else None
+        )
+        whole = vg.class_cosines(model, some) if whole is None else whole
+        np.testing.assert_allclose(run[label][name], whole[name], rtol=1e-4)
     law = vg.step_law(model, some, directions=2)
     np.testing.assert_allclose(run["law"]["angle"], law["angle"], rtol=1e-6)
     np.testing.assert_allclose(run["law"]["exponent"], law["exponent"], rtol=0.02)
@@ -312,6 +320,27 @@ def test_a_damaged_image_is_one_failure_and_is_taken_up_when_it_is_whole(tmp_pat
     again = swept(tmp_path / "run", **options)
     assert again.complete
     assert again.measured == 2 + len(targets)
+
+
+def test_what_compares_all_images_is_measured_again_when_one_comes_back(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for i in range(6):
+        folder = tmp_path / "pictures" / f"class{i % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4), (40 * i, 255 - 20 * i, 7)).save(folder / f"{i}.png")
+    spoilt = tmp_path / "pictures" / "class1" / "3.png"
+    whole = spoilt.read_bytes()
+    spoilt.write_bytes(whole[: len(whole) // 2])
+    options: dict[str, Any] = {"data": str(tmp_path / "pictures"), "measures": ["class_cosines"]}
+    assert swept(tmp_path / "run", **options).failures == 1
+    first = files(tmp_path / "run")
+    assert swept(tmp_path / "run", **options).failures == 1
+    assert files(tmp_path / "run") == first
+    spoilt.write_bytes(whole)
+    assert swept(tmp_path / "run", **options).complete
+    swept(tmp_path / "alone", **options)
+    same(tmp_path / "run", tmp_path / "alone")
 
 
 def test_a_full_disk_ends_with_one_sentence_and_an_intact_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

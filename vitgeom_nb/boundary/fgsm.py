@@ -85,9 +85,8 @@ def fgsm_direction(model: VisionModel, images: Any, labels: Any = None) -> torch
     tensor([-1.])
     """
     pixels, labels = model.pixels_and_labels(images, labels)
-    image = torch.arange(len(pixels), device=pixels.device)
-    given = (pixels, labels.to(pixels.device), image)
-    return kept_in_batches(lambda *some: _start(model, *some)[0], *given, size=model.batch_size)
+    labels, image = labels.to(pixels.device), torch.arange(len(pixels), device=pixels.device)
+    return kept_in_batches(lambda *some: _start(model, *some)[0], pixels, labels, image, size=model.batch_size)
 
 
 @checked

@@ -164,7 +164,7 @@ def _sizes(
     """Smallest change `(B,)` in the maximum norm that an attack finds for images that start right, NaN for others."""
     out = torch.full((len(pixels),), torch.nan, dtype=torch.float64)
     which = right.nonzero()[:, 0]
-    if not len(which):
+    if not len(which) or model.logits_in_batches(pixels[:1]).shape[1] < 2:  # of one class there is no other
         return out
     with warnings.catch_warnings():  # foolbox imports what SciPy deprecates
         warnings.simplefilter("ignore", DeprecationWarning)

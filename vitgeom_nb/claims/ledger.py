@@ -14,7 +14,7 @@ import xarray as xr
 from ..calibration.reliability import in_bins
 from ..core.arguments import checked
 from ..errors import ArgumentError
-from ..statistics.bootstrap import Interval, absolute_sums, mean_interval, wilson
+from ..statistics.bootstrap import FEWEST, Interval, absolute_sums, mean_interval, wilson
 from ..statistics.verdicts import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
 from .beside import BESIDE
 from .quantities import QUANTITIES, Lacking, Measured, NoSuchPart, confidence_and_hits, need
@@ -83,7 +83,7 @@ def table(
     ----------
     run
         What `open_run` returns, or any mapping from networks to mappings from names of measurements to these; or the
-        path of a folder laid out as `<network>/<measurement>.nc`. The recorded evidence unless told.
+        path of either, or of a folder laid out as `<network>/<measurement>.nc`. The recorded evidence unless told.
     networks
         Which networks; all of the run unless told. What the run lacks of them is not measured yet.
     families
@@ -170,7 +170,9 @@ class _Network(NamedTuple):
         if sample is None:
             return Entry(claim, self.name, self.family, NOTHING, 0, NOT_MEASURED)
         found = sample.interval(self.seed) if sample.count else NOTHING
-        return Entry(claim, self.name, self.family, found, sample.count, _verdict(claim, self.family, found))
+        return Entry(
+            claim, self.name, self.family, found, sample.count, _verdict(claim, self.family, found, sample.count)
+        )
 
     def beside(self, claim: Claim) -> list[dict[str, Any]]:
         """Rows of the numbers beside the one that decides, as far as the run has them."""
@@ -186,9 +188,11 @@ class _Network(NamedTuple):
         return rows
 
 
-def _verdict(claim: Claim, family: str, found: Interval) -> str:
+def _verdict(claim: Claim, family: str, found: Interval, n: int) -> str:
     rule = claim.rule(family)
-    return COMPARED if rule is None else judged(found, rule)
+    if rule is None:
+        return COMPARED
+    return judged(found, rule) if n >= FEWEST else INCONCLUSIVE  # fewer decide nothing, not even a share
 
 
 def _class_entries(claim: Claim, networks: Sequence[_Network], seed: int) -> list[Entry]:
@@ -218,7 +222,9 @@ def _class_entries(claim: Claim, networks: Sequence[_Network], seed: int) -> lis
         }
         for family, groups in sums.items():
             found, n = across(groups, seed)
-            entries.append(Entry(claim, CLASS_ROWS[family] + suffix, family, found, n, _verdict(claim, family, found)))
+            entries.append(
+                Entry(claim, CLASS_ROWS[family] + suffix, family, found, n, _verdict(claim, family, found, n))
+            )
     return entries
 
 

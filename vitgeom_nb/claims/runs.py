@@ -13,6 +13,7 @@ from ..core.measurement import Variable, measurement, open_measurement
 from ..errors import ArgumentError, DataError
 from ..networks.catalogue import CATALOGUE, PUBLISHED
 from ..networks.embedded import CONTROLS, FAMILIES, architecture, card
+from ..sweeps.runs import open_run
 
 UNTRAINED = "untrained"
 FOLDER = "evidence"
@@ -101,13 +102,14 @@ def _shipped_predictions(network: str) -> xr.Dataset:
 
 
 def opened(run: Any) -> Mapping[str, Mapping[str, xr.Dataset]]:
-    """A run as a mapping: the recorded evidence for None, a folder of that layout by its path, or the mapping it is."""
+    """A run as a mapping: the recorded evidence for None, a sweep or a folder of that layout by its path, or itself."""
     if run is None:
         return Recorded(evidence_folder())
     if isinstance(run, (str, Path)):
         if not Path(run).is_dir():
             raise DataError(f"{run!s:.200} is not a folder of measurements; pass one, or what open_run returns.")
-        return Recorded(Path(run))
+        swept = any((Path(run) / name).exists() for name in ("run.json", "zarr.json"))
+        return open_run(run) if swept else Recorded(Path(run))
     if not isinstance(run, Mapping):
         raise ArgumentError(
             f"A run is a mapping from networks to their measurements, or a folder, not {type(run).__name__}."

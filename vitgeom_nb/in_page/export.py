@@ -81,8 +81,7 @@ def export_onnx(model: VisionModel, folder: Path | str) -> Path:
     Parameters
     ----------
     model
-        Any model; it is exported in its own precision (float32 is what runtimes are made for), at the layer at
-        which it is read.
+        Any model, at the layer at which it is read; in float32, unless it computes in float64.
     folder
         Where to write; it is made, with the folders above it. Files of the same names are replaced.
 
@@ -115,6 +114,8 @@ def export_onnx(model: VisionModel, folder: Path | str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArgumentError(f"{folder!s:.200} cannot be a folder ({error.strerror}); name another.") from None
+    if model.dtype != torch.float64:
+        model = model.in_dtype(torch.float32)
     kept = _kept(model) if model.dtype == torch.float32 else None
     if kept is not None:
         graphs, weights = kept.graphs, flat_weights(model.module.state_dict(), kept.constants)

@@ -137,8 +137,8 @@ window.vitgeomOwn = async ({ root, fetched, wanted, mega, say, began }) => {
     const { way } = state, epsilon = epsilonAt(), out = await ask("move", { x: way.start, s: Math.fround(epsilon), d: way.direction });
     if (way !== state.way) return;
     draw("fgsm-picture", out.pixels, `The picture moved by ${epsilon.toFixed(4)}`);
-    $('output[for="vg-epsilon"]').textContent = epsilon.toFixed(5);
-    $("#vg-epsilon").setAttribute("aria-valuetext", `${epsilon.toFixed(5)}, ${out.top[0].name}`);
+    $('output[for="vg-epsilon"]').textContent = epsilon.toFixed(6);
+    $("#vg-epsilon").setAttribute("aria-valuetext", `${epsilon.toFixed(6)}, ${out.top[0].name}`);
     fill("fgsm", [["distance to the boundary", way.epsilon === null ? "more than 0.1" : way.epsilon.toFixed(6)], ["outcome", way.outcome], ["label at ε", out.top[0].name],
       ["confidence at ε", percent(out.top[0].share)], ["PSNR of the step", epsilon ? `${out.psnr.toFixed(1)} dB` : "no change"]]);
   });

@@ -6,15 +6,12 @@ import base64
 import io
 from html import escape
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
 from ..core.arguments import checked
 from .packing import available, source
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PARTS, RUNTIME = "../_static/in_page", "../_static/onnxruntime-web"  # as a chapter reaches them
 SIZES = "data-sizes='{}'"  # what the build of the book fills in
@@ -34,7 +31,7 @@ class OwnPicture:
         return {"text/plain": "<your own picture: open the built book>", "text/html": self.html}
 
 
-def _frame(figure: Figure) -> tuple[str, int, int]:
+def _frame(figure: Any) -> tuple[str, int, int]:
     """A figure as a WebP data address, and its size on the page."""
     drawn, packed = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=160)

@@ -15,6 +15,7 @@ from .work import Outcome, Source, Task, describe, measure_block
 
 DIED = "every worker that measured it died: out of memory, or killed"
 QUIET = 300.0  # seconds without a worker before a run ends with what is done
+PATIENCE = 15.0  # seconds for a scheduler to answer
 AHEAD = 2  # tasks a thread of a worker: it never waits for the driver
 
 
@@ -181,7 +182,7 @@ def engine(workers: int | None, scheduler: str | None) -> Iterator[Engine]:
         for logger in map(logging.getLogger, ("distributed", "tornado")):  # what ends a worker is told once, by the run
             stack.callback(logger.setLevel, logger.level)
             logger.setLevel(logging.CRITICAL)
-        own = {"distributed.comm.timeouts.connect": "15s", "distributed.client.heartbeat": "2s"}
+        own = {"distributed.comm.timeouts.connect": f"{PATIENCE:g}s", "distributed.client.heartbeat": "2s"}
         stack.enter_context(dask.config.set(own))
         try:
             if scheduler is None:
@@ -201,7 +202,7 @@ def engine(workers: int | None, scheduler: str | None) -> Iterator[Engine]:
                 )
                 client = Client(cluster)
             else:
-                client = Client(scheduler, timeout=15)
+                client = Client(scheduler, timeout=PATIENCE)
         except (OSError, ValueError, TimeoutError, RuntimeError) as error:
             reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
             where = "No Dask workers can be had" if scheduler is None else f"No scheduler answers at {scheduler!s:.100}"

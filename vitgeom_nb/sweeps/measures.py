@@ -19,6 +19,7 @@ from .files import function_of_file, is_in_file
 Unit = Literal["image", "pair"]
 Function = Callable[..., Any]
 PICTURES = ("channel", "y", "x", "component")
+WHOLE = 10**9  # images a call of what compares all of them: they are one shard
 RESERVED = ("images", "block", "labels")  # of an entry, not of the function
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 
@@ -83,9 +84,12 @@ def named(place: str) -> Function:
 _HEADED: dict[str, Any] = {"head": True}
 _SOME: dict[str, Any] = {"together": 4, "block": 64, "head": True, "fixed": {"resamples": 1}}  # no interval of so few
 _SAID = ("logits", "label")
+_CORRUPTED = "calibration.corruptions:corrupted_predictions"
 BUILT_IN = (
     Measure("predictions", "sweeps.image_by_image:predictions", together=32, block=512, **_HEADED),
     Measure("reliability", "sweeps.image_by_image:predictions", together=32, block=512, keep=_SAID, **_HEADED),
+    Measure("corrupted_predictions", _CORRUPTED, together=32, block=256, **_HEADED),
+    Measure("class_cosines", "equivalence.class_cosines:class_cosines", together=WHOLE, block=WHOLE),
     Measure("travel_distance", "boundary.travel:travel_distance", **_SOME),
     Measure("random_jump", "boundary.jumped_travel:random_jump", **_SOME),
     Measure("direction_change", "bending.direction_change:direction_change", block=8),
@@ -97,6 +101,10 @@ BUILT_IN = (
     Measure("step_response", "jacobians.step_response:step_response"),
     Measure("lldlc", "equivalence.lipschitz:lldlc", block=8, partner="targets"),
     Measure("match", "sweeps.image_by_image:matches", "pair", together=8, without=(*PICTURES, "step")),
+    Measure("class_cosines", "equivalence.class_cosines:class_cosines", together=2000, block=2000),
+    Measure("corrupted_predictions", "calibration.corruptions:corrupted_predictions", block=256, **_HEADED),
+    Measure("smallest_attack", "boundary.smallest_attack:smallest_attack", together=8, block=32, **_HEADED),
+    Measure("untrained_direction_change", "bending.untrained:untrained_direction_change", block=8),
     Measure("fibre_walk", "equivalence.fibre_walk:fibre_walk", "pair", block=4),
 )  # fmt: skip
 _REGISTRY = {one.name: one for one in BUILT_IN}

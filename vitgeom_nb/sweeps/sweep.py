@@ -16,7 +16,7 @@ from ..settings import package_version
 from . import images as pictures
 from . import locks, measures, shards
 from .engines import ClusterLost, Engine, engine
-from .measures import Entry
+from .measures import WHOLE, Entry
 from .plan import FORMAT, Block, Listing, Network, digest_of, identity, inside, read_document, write_document
 from .progress import Log, Summary
 from .work import Source, Task
@@ -264,7 +264,7 @@ class _Plan:
         summary.present += sum(there for there, _ in work)
         log.begin(found.name, sum(there for there, _ in work), sum(left for _, left in work))
         for entry, place, about, listing in listed:
-            for block in self._blocks(listing, place, about | {"weights": found.weights}):
+            for block in self._blocks(entry, listing, place, about | {"weights": found.weights}):
                 if (found.name, entry.label) in skipped:
                     break
                 yield Task(
@@ -316,7 +316,7 @@ class _Plan:
                 there, left = there + stop - start - missing, left + missing
         return there, left
 
-    def _blocks(self, listing: Listing, place: Path, about: Mapping[str, Any]) -> Iterator[Block]:
+    def _blocks(self, entry: Entry, listing: Listing, place: Path, about: Mapping[str, Any]) -> Iterator[Block]:
         for number, known in enumerate(listing.there):
             if not self._mine(number) or (known and not listing.failed(number)):
                 continue
@@ -326,7 +326,10 @@ class _Plan:
                 continue
             before = shards.read(place / listing.name(number), {**about, "start": start, "stop": stop})
             generation = listing.lacking[number][0]
-            yield Block(start, stop, generation, tuple(sorted(shards.failures(before))))
+            if entry.measure.together == WHOLE:  # each number there depends on all images
+                yield Block(start, stop, generation + 1)
+            else:
+                yield Block(start, stop, generation, tuple(sorted(shards.failures(before))))
 
 
 def _up(block: int, entry: Entry) -> int:

@@ -250,6 +250,8 @@ def _stored(task: Task, measured: _Measured, seconds: float) -> Outcome:
                 pieces = [old, *(one.assign_attrs(old.attrs) for one in pieces)]
             seconds += float(before.attrs.get("seconds", 0.0))
             block = Block(block.start, block.stop, block.generation + 1)
+        elif block.generation and any(folder.glob(f"{block.start:010d}-{block.stop:010d}.*.{len(failed)}.nc")):
+            return Outcome(failed=failed)  # as much as before
         made = shards.shard(pieces, failed, unit, about, seconds)
     except Exception as error:
         return Outcome(failed=dict.fromkeys(_numbers(task.block), said(error)))
