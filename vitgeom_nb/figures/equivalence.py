@@ -118,7 +118,7 @@ def match_methods(measurements: Measurements, budget: int | None = None) -> Figu
         bottom.minorticks_off()
     grid[0, 0].set_ylabel("PSNR [dB]")
     grid[1, 0].set_ylabel("evaluations")
-    grid[1, 0].legend(loc="upper left")
+    grid[0, 0].legend(loc="upper right")
     return figure
 
 
