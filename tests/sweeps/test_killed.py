@@ -99,9 +99,9 @@ def test_a_hundred_kills_at_random_moments(tmp_path: Path, stable: Stable) -> No
 
     before: dict[str, tuple[int, int]] = {}
     by: dict[int, str] = {}
-    for kill in range(KILLS):
+    while lost < KILLS:
         process = stable.begin(arguments(out))
-        if kill % 10 == 5:
+        if lost % 10 == 5:
             look()  # while it is written
         time.sleep(chance.random() * span)
         with contextlib.suppress(ProcessLookupError):  # it has ended
@@ -110,17 +110,18 @@ def test_a_hundred_kills_at_random_moments(tmp_path: Path, stable: Stable) -> No
         after = files(out)
         assert before.items() <= after.items(), "a finished shard was written again"
         assert measured(counts, set(before)) == by, "an image of a finished shard was measured again"
-        if kill % 5 == 0:
+        if lost % 5 == 0:
             look()
-        kept += bool(after)
+        kept += len(after) > len(before)
         lost += status == signal.SIGKILL
+        # a machine is now busier, now less: most moments lie before the end, and many behind the first shard
+        span *= 0.9 if status != signal.SIGKILL else 1.1 if len(after) == len(before) else 1.0
         before, by = after, measured(counts, set(after))
         if len(after) == IMAGES // BLOCK:
             runs += 1
             out, before, by = tmp_path / f"run{runs}", {}, {}  # and the next one from the beginning
             for path in counts.iterdir():
                 path.unlink()
-    assert lost > KILLS // 4
     assert kept > KILLS // 4
     stable.begin(arguments(out))
     assert stable.ended() == 0

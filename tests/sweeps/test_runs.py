@@ -20,7 +20,7 @@ import xarray as xr
 import vitgeom_nb as vg
 from vitgeom_nb.core import netcdf
 from vitgeom_nb.errors import ArgumentError, DataError
-from vitgeom_nb.sweeps import shards
+from vitgeom_nb.sweeps import lazy_arrays, shards
 
 from ..chapters import ROOT
 from .simulated import here
@@ -61,6 +61,20 @@ def test_values_are_read_when_they_are_asked_for(made: Path, monkeypatch: pytest
     np.testing.assert_array_equal(picked, found["twice"].values[[3, 39, 17, 3], 1])
     assert found["twice"][5, 0] == found["twice"].values[5, 0]
     assert found["told"][::-7].values.tolist() == found["told"].values[::-7].tolist()
+
+
+def test_a_shard_is_read_once_for_all_variables_as_far_as_there_is_room(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    real = shards.read
+    monkeypatch.setattr(shards, "read", lambda path, about: opened.append(path.name) or real(path, about))
+    whole = vg.open_run(made)["small"]["told"].load()
+    assert len(opened) == 1 + 5
+    monkeypatch.setattr(lazy_arrays, "HELD", 0)
+    opened.clear()
+    assert vg.open_run(made)["small"]["told"].load().identical(whole)
+    assert len(opened) == 1 + 2 * 5
 
 
 def test_a_run_is_a_mapping(made: Path) -> None:

@@ -151,6 +151,12 @@ def test_no_block_no_part_and_no_order_changes_an_answer(
     same(reference, tmp_path)
 
 
+def test_attributes_say_what_was_called_and_not_where(reference: Path) -> None:
+    run = vg.open_run(reference)["small"]
+    assert run["predictions"].attrs["function"] == "predictions"
+    assert run["turns"].attrs["function"] == "direction_change"
+
+
 def test_a_part_alone_is_a_part_and_measures_nothing_twice(tmp_path: Path) -> None:
     first = swept(tmp_path, block=4, part=(2, 3))
     assert (first.measured, first.present) == (12, 0)

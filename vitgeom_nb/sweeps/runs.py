@@ -16,7 +16,7 @@ from ..core.images import printable
 from ..core.measurement import Variable
 from ..errors import ArgumentError, DataError
 from . import shards
-from .lazy_arrays import ComputedArray, ShardedArray, Stored, lazily, once
+from .lazy_arrays import ComputedArray, ShardedArray, Shards, Stored, lazily, once
 from .plan import SHARD, Listing, inside, read_document
 from .summaries import SUMMARIES
 from .zarr_stores import opened, packed_groups
@@ -146,7 +146,7 @@ class Folder:
         if not stored:
             return xr.Dataset(attrs=_provenance(attrs, self.document, {}))
         first = shards.results(shards.read(stored[0].path, stored[0].about))
-        total = sum(one.images for one in stored)
+        total, files = sum(one.images for one in stored), Shards(stored)
         variables: dict[Any, xr.Variable] = {}
         for name, variable in first.variables.items():
             if unit not in variable.dims or name == unit:
@@ -155,7 +155,7 @@ class Folder:
             shape = (total, *variable.shape[1:])
             dtype = variable.dtype if variable.dtype.kind in "biufc" else np.dtype(object)
             variables[name] = lazily(
-                tuple(map(str, variable.dims)), ShardedArray(stored, str(name), shape, dtype), variable.attrs
+                tuple(map(str, variable.dims)), ShardedArray(files, str(name), shape, dtype), variable.attrs
             )
         variables[unit] = xr.Variable((unit,), np.concatenate(numbers), first[unit].attrs)
         coords = {name: variables.pop(name) for name in list(first.coords)}

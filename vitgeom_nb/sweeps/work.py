@@ -15,6 +15,7 @@ import xarray as xr
 
 from ..core.batching import is_out_of_memory
 from ..core.progress import silent
+from ..core.provenance import calling
 from ..errors import ArgumentError, DataError, LabelError, ModelError, VitgeomError
 from ..networks.loading import load
 from ..networks.vision_model import VisionModel
@@ -212,7 +213,9 @@ class _Measured:
                 options[measure.partner] = others
             else:
                 positional.append(others)
-        return shards.piece(function(*positional, **options), measure, numbers)
+        with calling(measure.name, {}):  # a function of one's own may make its measurement without a door
+            found = function(*positional, **options)
+        return shards.piece(found, measure, numbers)
 
     def _partners(self, numbers: Sequence[int]) -> Any:
         chosen = [pictures.partner(self.task.seed, number, self.task.images) for number in numbers]
