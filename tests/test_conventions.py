@@ -71,6 +71,7 @@ DATA |= {
 }
 # figures and explorers of something else than measurements: tables, images, predictions, the network known by hand
 OTHER_LEADS = {
+    "figures.ledger": "table",
     "figures.calibration_errors": "groups",
     "figures.plane": "seen",
     "figures.plane_matches": "seen",

@@ -57,10 +57,16 @@ MEASURES = {
     "fgsm_direction": (lambda m, x, y: vg.fgsm_direction(m, x, y), None),
     "fgsm_step": (lambda m, x, y: vg.fgsm_step(m, x, y), "seen"),
     "jvp": (lambda m, x, y: vg.jvp(m, x, x), None),
+    "corrupted_predictions": (lambda m, x, y: vg.corrupted_predictions(m, x, y), "confidence"),
+    "smallest_attack": (lambda m, x, y: vg.smallest_attack(m, x, y, epsilon_max=1.0, grid=3), "epsilon"),
     "vjp": (lambda m, x, y: vg.vjp(m, x, torch.ones(len(x), m.dim, dtype=m.dtype)), None),
 }
 METHODS = ("embeddings", "labels", "probabilities")
 KEEPS_NOTHING = {
+    "class_cosines": "each image is compared with all others",
+    "export_onnx": "graphs without one another are of no use",
+    "smooth_calibration": "it is of all images at once",
+    "untrained_direction_change": "direction_change, which makes it, keeps its lines",
     "temperature": "it is one number, fitted to all images",
     "match_remainder": "it looks at the end of a match, in one pass for all pairs",
 }

@@ -145,6 +145,11 @@ def sleeping_threads() -> bool:
     return True
 
 
+def threads_of_each(workers: int) -> str:
+    """Threads that each of several processes takes: what `OMP_NUM_THREADS` says, else its share of the cores."""
+    return os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // workers))
+
+
 def waiting() -> str:
     """How OpenMP's threads wait for work, as the environment says it."""
     said = [f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ]

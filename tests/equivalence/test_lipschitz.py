@@ -73,8 +73,8 @@ def test_the_gradient_direction_lowers_the_distance_to_the_target_fastest(bent, 
         return (behind - ahead) / (2 * h)
 
     steepest = fall(way)
-    for v in random_directions(5, pixels[0], 1):
-        assert (fall(v.expand_as(pixels)) < steepest).all()
+    for v in random_directions(pixels, 5, 1).transpose(0, 1):
+        assert (fall(v) < steepest).all()
 
 
 def test_gradient_directions_ask_for_targets(bent, pixels):

@@ -58,7 +58,7 @@ def ledger(table: pd.DataFrame, corrected: bool = False) -> Figure:
     >>> import vitgeom_nb as vg
     >>> figure = vg.figures.ledger(vg.claims.table({}, networks=["vit", "resnet"]))
     >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
-    ['ViT', 'ResNet', 'all networks']
+    ['ViT', 'ResNet', 'all networks', 'transformers', 'CNNs', 'transformers − CNNs']
     """
     import seaborn as sns
 

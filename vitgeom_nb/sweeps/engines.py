@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +10,14 @@ from functools import partial
 from typing import Any, Protocol
 
 from ..errors import ArgumentError
+from ..settings import threads_of_each
 from .work import Outcome, Source, Task, describe, measure_block
 
 DIED = "every worker that measured it died: out of memory, or killed"
 QUIET = 300.0  # seconds without a worker before a run ends with what is done
 PATIENCE = 15.0  # seconds for a scheduler to answer
 AHEAD = 2  # tasks a thread of a worker: it never waits for the driver
+GONE = ("FutureCancelledError", "FuturesCancelledError", "CancelledError", "CommClosedError", "TimeoutError")
 
 
 class ClusterLost(Exception):
@@ -109,6 +110,7 @@ class OnDask:
     def _finished(self, futures: list[Any]) -> list[Any]:
         """Those that have ended, after at most a second."""
         from distributed import TimeoutError, wait
+        from distributed.client import FuturesCancelledError
 
         if not futures:
             return []
@@ -116,6 +118,8 @@ class OnDask:
             done = list(wait(futures, timeout=1, return_when="FIRST_COMPLETED").done)
         except TimeoutError:
             done = []
+        except FuturesCancelledError:
+            raise ClusterLost("The scheduler is gone") from None
         self._check()
         if any(future.cancelled() for future in done):
             raise ClusterLost("The scheduler is gone")
@@ -151,7 +155,7 @@ def _result(future: Any, otherwise: Callable[[str], Any]) -> Any:
     try:
         return future.result(timeout=30)
     except Exception as error:
-        if type(error).__name__ in ("FutureCancelledError", "CancelledError", "CommClosedError", "TimeoutError"):
+        if type(error).__name__ in GONE:
             raise ClusterLost("The scheduler is gone") from None
         if type(error).__name__ == "KilledWorker":
             return otherwise(DIED)
@@ -187,7 +191,7 @@ def engine(workers: int | None, scheduler: str | None) -> Iterator[Engine]:
         try:
             if scheduler is None:
                 assert workers is not None
-                threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // workers))
+                threads = threads_of_each(workers)
                 environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
                 # what its worker dies of is tried once more, alone
                 local: dict[str, Any] = {
