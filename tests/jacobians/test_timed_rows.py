@@ -11,7 +11,7 @@ import torch
 
 from tests.jacobians.test_rows import images, linear, matrix, smooth
 from vitgeom_nb.jacobians import rows
-from vitgeom_nb.jacobians.rows import chunk_in_use, jacobian_rows
+from vitgeom_nb.jacobians.rows import chunk_in_use, chunk_that_fits, jacobian_rows, untimed_rows
 
 
 @pytest.fixture
@@ -77,3 +77,18 @@ def test_the_answer_depends_on_it_by_rounding_alone(taken: tuple[list[int], dict
     u = torch.randn(120, 7, generator=torch.Generator().manual_seed(1))
     timed, whole = jacobian_rows(model, x, u), jacobian_rows(model, x, u, chunk=120)
     torch.testing.assert_close(timed, whole, rtol=0, atol=1e-6 * float(whole.abs().max()))
+
+
+def test_no_clock_chooses_where_runs_shall_agree_to_the_last_bit(taken: tuple[list[int], dict[int, float]]) -> None:
+    sizes, cost = taken
+    cost[32] = 0.5
+    weight = matrix(200)
+    model, x = linear(weight), images(1)[0]
+    jacobian_rows(model, x)
+    assert chunk_in_use(model) == 32
+    sizes.clear()
+    with untimed_rows():
+        assert chunk_in_use(model) == chunk_that_fits(model) != 32
+        jacobian_rows(model, x)
+    assert set(sizes[:-1]) == {chunk_that_fits(model)}
+    assert chunk_in_use(model) == 32

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -30,7 +31,18 @@ PROBES = 8  # random cotangents behind the estimated error of a reduced precisio
 TRIED = (1, 8, 32)  # cotangents at a time that a processor is timed with, each twice, where there are rows enough
 _SAVED: WeakKeyDictionary[VisionModel, int] = WeakKeyDictionary()
 _FASTEST: dict[tuple[Any, ...], int] = {}
+_TIMED: ContextVar[bool] = ContextVar("timed", default=True)
 clock = time.perf_counter
+
+
+@contextmanager
+def untimed_rows() -> Iterator[None]:
+    """Inside, rows come in chunks that no clock chooses: two runs on one machine agree to the last bit."""
+    token = _TIMED.set(False)
+    try:
+        yield
+    finally:
+        _TIMED.reset(token)
 
 
 def chunk_that_fits(model: VisionModel) -> int:
@@ -47,7 +59,7 @@ def chunk_that_fits(model: VisionModel) -> int:
 
 def chunk_in_use(model: VisionModel, precision: torch.dtype | None = None) -> int:
     """Cotangents that `jacobian_blocks` takes at a time: what was fastest, once it was timed, and fits."""
-    fastest = _FASTEST.get(_key(model, precision))
+    fastest = _FASTEST.get(_key(model, precision)) if _TIMED.get() else None
     return chunk_that_fits(model) if fastest is None else min(fastest, _most(model))
 
 
@@ -120,7 +132,7 @@ def jacobian_blocks(
     if chunk is None:
         chunk, times, key = chunk_in_use(model, precision), dict[int, float](), _key(model, precision)
         trials = [size for size in TRIED if size <= _most(model)] if model.device.type == "cpu" else []
-        if key not in _FASTEST and 2 * sum(trials) < len(cotangents):
+        if _TIMED.get() and key not in _FASTEST and 2 * sum(trials) < len(cotangents):
             for size in trials:
                 start = clock()
                 for block in _pulled_back(model, x, cotangents[done : done + 2 * size], size, None, precision, of):

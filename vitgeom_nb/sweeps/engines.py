@@ -201,7 +201,10 @@ def engine(workers: int | None, scheduler: str | None) -> Iterator[Engine]:
                 stack.enter_context(dask.config.set(local))
                 cluster = stack.enter_context(
                     LocalCluster(
-                        n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+                        n_workers=workers,
+                        threads_per_worker=1,
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs=logging.CRITICAL,
                     )
                 )
                 client = Client(cluster)

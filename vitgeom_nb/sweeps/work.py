@@ -17,6 +17,7 @@ from ..core.batching import is_out_of_memory
 from ..core.progress import silent
 from ..core.provenance import calling
 from ..errors import ArgumentError, DataError, LabelError, ModelError, VitgeomError
+from ..jacobians.rows import untimed_rows
 from ..networks.loading import load
 from ..networks.vision_model import VisionModel
 from ..settings import package_version
@@ -213,7 +214,10 @@ class _Measured:
                 options[measure.partner] = others
             else:
                 positional.append(others)
-        with calling(measure.name, {}):  # a function of one's own may make its measurement without a door
+        with (
+            untimed_rows(),
+            calling(measure.name, {}),
+        ):  # one of your own may have no door
             found = function(*positional, **options)
         return shards.piece(found, measure, numbers)
 
