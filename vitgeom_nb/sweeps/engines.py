@@ -99,7 +99,10 @@ class OnDask:
     def _threads(self) -> dict[str, int]:
         """Threads of each worker, as the scheduler last told the client."""
         self._check()
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        try:
+            workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        except OSError:  # the connection went while it was asked
+            raise ClusterLost("The scheduler is gone") from None
         return {name: int(about["nthreads"]) for name, about in workers.items()}
 
     def _check(self) -> None:
