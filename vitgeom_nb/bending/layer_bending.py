@@ -141,6 +141,7 @@ def additivity(
         raise ArgumentError(f"step is {step}; it must be positive.")
     exact = model.in_dtype(torch.float64)
     lines = Lines.make(exact, images, directions, along, seed)
+    exact.embed_in_batches(lines.pixels)  # which must be finite: a derivative may be undefined, as where J v is 0
     images_, directions_ = lines.each()
     rows: list[torch.Tensor] = []
     calls: list[tuple[str, str]] = []

@@ -72,7 +72,7 @@ def _door(holds: Mapping[str, Sequence[str]], function: Callable[P, R]) -> Calla
         """Stop indices that a measurement beside them does not have."""
         found = [data for name in holds if name in given for data in _datasets(given[name])]
         for name in _INDICES.keys() & given.keys():
-            if name not in kinds()[1]:
+            if name not in kinds()[1] or given[name] is None:
                 continue  # it is not a number there
             chosen = given[name] if isinstance(given[name], tuple) else (given[name],)
             least = min((data.sizes.get(_INDICES[name], 0) for data in found), default=0)

@@ -38,7 +38,7 @@ def psnr(a: Any, b: Any) -> torch.Tensor:
     Returns
     -------
     torch.Tensor
-        `(B,)` float64, in dB; infinite for equal images.
+        `(B,)` float64, in dB; infinite for equal images, NaN where one of them holds NaN.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from ..core.arguments import checked
 from ..core.measurement import parameters
 from ..statistics.bootstrap import mean_interval
 from ..statistics.tables import interval
-from .style import as_list, by_network, look, panels, show_image, show_signed, subplots
+from .style import as_list, by_network, literal, look, panels, show_image, show_signed, subplots
 
 LEG_STYLES = {"direct": ("-", "from the image"), "jump": (":", "random jump"), "jumped": ("--", "after the jump")}
 
@@ -43,7 +43,9 @@ def fgsm_step(measurement: xr.Dataset, image: int = 0) -> Figure:
     one = measurement.isel(image=image)
     epsilon = parameters(measurement)["epsilon"]
     figure, axes = subplots(1, 3, figsize=(8.4, 3.5))
-    said = [f"“{n}”\n{c:.1%} confidence" for n, c in zip(one.seen_name.values, one.confidence.values, strict=True)]
+    said = [
+        f"“{literal(n)}”\n{c:.1%} confidence" for n, c in zip(one.seen_name.values, one.confidence.values, strict=True)
+    ]
     show_image(axes[0], one.pixels, f"image\n{said[0]}")
     show_signed(axes[1], one.direction, f"sign of the gradient\n{said[1]}")
     show_image(axes[2], one.moved, f"sum, {float(one.psnr):.1f} dB\n{said[2]}")
@@ -134,7 +136,7 @@ def travel_distance(measurements: xr.Dataset | Iterable[xr.Dataset], bins: int =
 
 
 @checked(measurement=("jumped", "moved", "path", "psnr_jump"))
-def random_jump(measurement: xr.Dataset, image: int | Sequence[int] = (0, 1, 2)) -> Figure:
+def random_jump(measurement: xr.Dataset, image: int | Sequence[int] | None = None) -> Figure:
     """Examples: the image, moved to the boundary, after a random jump, and jumped and moved.
 
     Parameters
@@ -142,7 +144,7 @@ def random_jump(measurement: xr.Dataset, image: int | Sequence[int] = (0, 1, 2))
     measurement
         A measurement of `vg.random_jump` with `pictures=True`.
     image
-        Number of the image to show, or numbers of several, a row each.
+        Number of the image to show, or numbers of several, a row each; the first three unless told.
 
     Examples
     --------
@@ -155,17 +157,18 @@ def random_jump(measurement: xr.Dataset, image: int | Sequence[int] = (0, 1, 2))
     >>> len(figure.axes)
     4
     """
+    image = range(measurement.sizes["image"])[:3] if image is None else image
     numbers = [image] if isinstance(image, int) else list(image)
     figure, axes = subplots(len(numbers), 4, figsize=(9, 2.75 * len(numbers)), squeeze=False)
     for row, i in zip(axes, numbers, strict=True):
         one = measurement.isel(image=i)
-        titles = [f"“{one.name.item()}”\nconfidence {float(one.confidence):.2f}"]
+        titles = [f"“{literal(one.name.item())}”\nconfidence {float(one.confidence):.2f}"]
         for path in ("direct", "jumped"):
             way = one.sel(path=path)
             if way.outcome == "crossed":
-                words = f"ε {float(way.epsilon):.4f}, {float(way.psnr):.1f} dB\n“{way.name_reached.item()}”"
+                words = f"ε {float(way.epsilon):.4f}, {float(way.psnr):.1f} dB\n“{literal(way.name_reached.item())}”"
             else:
-                words = f"{way.outcome.item()}\n“{way.name_reached.item()}”"
+                words = f"{way.outcome.item()}\n“{literal(way.name_reached.item())}”"
             titles.append(words)
         titles.insert(2, f"random jump\n{float(one.psnr_jump):.2f} dB")
         shown = (one.pixels, one.moved.sel(path="direct"), one.jumped, one.moved.sel(path="jumped"))

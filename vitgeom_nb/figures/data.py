@@ -11,7 +11,7 @@ from ..core.arguments import checked
 from ..core.images import Images
 from ..data.streaming import LabelledImages
 from ..errors import ImageError
-from .style import show_image, subplots
+from .style import literal, show_image, subplots
 
 Batch = Images | LabelledImages
 
@@ -52,6 +52,6 @@ def sample_images(batches: Batch | Sequence[Batch], columns: int = 6) -> Figure:
 
 def _title(batch: Images, i: int) -> str:
     if batch.labels is None:
-        return batch.names[i]
+        return literal(batch.names[i])
     label = int(np.asarray(batch.labels)[i])
-    return batch.class_names[label] if batch.class_names else f"class {label}"
+    return literal(batch.class_names[label]) if batch.class_names else f"class {label}"

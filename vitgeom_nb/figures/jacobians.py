@@ -29,6 +29,8 @@ def band(axes: Axes, x: np.ndarray, values: np.ndarray, kind: str) -> None:
     """Median and quartiles over the rows of `values` `(samples, len(x))`, NaN left out, in the look of a kind."""
     label, colour, marker, dashes = KIND_LOOKS[kind]
     values = values[~np.isnan(values).all(1)]
+    if not len(values):  # as null directions of a network that has none
+        return
     quartiles(axes, x, values, dashes, colour, marker=marker, markevery=2, label=label)
 
 

@@ -249,6 +249,7 @@ def leading_singular_values(
     if max_products is not None and max_products <= 2 * k:
         raise ArgumentError(f"max_products is {max_products}; {k} singular values take at least {2 * k + 1} products.")
     steps = most if max_products is None else min(most, (max_products - 1) // 2)
+    model.embed_in_batches(pixels)  # which must be of a size whose square there is
     start = torch.randn(1, model.dim, generator=generator(seed), dtype=torch.float64).to(model.device, model.dtype)
 
     def some(x: torch.Tensor, images: torch.Tensor) -> Leading:
