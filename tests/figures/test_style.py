@@ -1,9 +1,14 @@
 """What figures share, against values worked out by hand."""
 
+import io
+
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
+import vitgeom_nb as vg
+from tests import tiny_networks
 from vitgeom_nb.figures.style import by_network, look, panels, quartiles, subplots, whiskers
 
 
@@ -41,3 +46,26 @@ def test_every_network_has_its_own_look():
     assert all(data is m and tuple(rest) == look(m.attrs["model"], i)
                for i, ((data, *rest), m) in enumerate(zip(drawn, measured, strict=True)))  # fmt: skip
     assert by_network(measured[1])[0][1:] == look("vit")
+
+
+@pytest.mark.parametrize("name", ["$d_$", "$", r"\$x^$", "a_b"])
+def test_a_name_is_drawn_letter_by_letter(name):
+    model = tiny_networks.random_network()
+    named = vg.wrap(
+        model.module,
+        mean=[0.0] * 3,
+        std=[1.0] * 3,
+        size=2,
+        embed=lambda m, x: m[:3](x),
+        logits=lambda m, x: m(x),
+        name=name,
+        classes=[name] * 5,
+    )
+    images = vg.Images(tiny_networks.pixels(2).float(), [name] * 2, "ours", "ours", torch.zeros(2).long(), [name] * 5)
+    for figure in (
+        vg.figures.sample_images([images]),
+        vg.figures.fgsm_step(vg.fgsm_step(named, images)),
+        vg.figures.singular_spectrum(vg.singular_spectrum(named, images)),
+        vg.figures.lldlc(vg.lldlc(named, images, directions=2, radii=(0.1, 1.0))),
+    ):
+        figure.savefig(io.BytesIO())

@@ -37,9 +37,14 @@ LOOKS = {
 SPARE = ("#009E73", "#AA4499", "#444444")
 
 
+def literal(name: object) -> str:
+    """A name of the reader's as matplotlib draws it letter by letter: between two dollars would stand a formula."""
+    return str(name).replace("$", r"\$")
+
+
 def look(name: str, index: int = 0) -> tuple[str, str, str]:
     """Label, colour and marker of a network; others take spare colours by `index`."""
-    return LOOKS.get(name, (name, SPARE[index % len(SPARE)], "v"))
+    return LOOKS.get(name, (literal(name), SPARE[index % len(SPARE)], "v"))
 
 
 def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
