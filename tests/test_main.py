@@ -4,88 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
-import torch
-from matplotlib.figure import Figure
-from PIL import Image
 
-import vitgeom_nb as vg
 from vitgeom_nb import __main__ as command
 from vitgeom_nb import settings
+from vitgeom_nb.commands import models
 from vitgeom_nb.core import stopping
-from vitgeom_nb.data.registry import KNOWN
-from vitgeom_nb.hub.transfer import fetch
-from vitgeom_nb.networks import embedded as zoo
-from vitgeom_nb.networks.wrapping import call
 
-from .stand_in_hub import StandInHub
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    status = command.main(arguments)
-    out, err = capsys.readouterr()
-    return status, out, err
-
-
-def test_models_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, err = run(capsys, "models")
-    assert (status, err) == (0, "")
-    for name in vg.models().index:
-        (row,) = (line for line in out.splitlines() if line.startswith(f"{name} "))
-        assert f"{vg.models().parameters[name]:,}" in row
-
-
-def test_models_of_the_papers_tier(capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = run(capsys, "models", "--tier", "paper")
-    assert status == 0
-    assert "timm/resnet50.tv_in1k" in out
-    assert "nan" not in out
-
-
-def test_figures_without_a_folder_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = run(capsys, "figures")
-    assert status == 0
-    assert [line.split()[0] for line in out.splitlines()[:-1]] == list(command.RECIPES)
-    assert "--out DIR" in out
-
-
-OWN = {"embed": call, "logits": call}  # the embedding of these networks is their logits
-
-
-@pytest.fixture(scope="module")
-def small() -> vg.VisionModel:
-    """A smooth network of 16 x 16 pixels that goes by the name of one with recorded predictions."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        net = torch.nn.Sequential(
-            torch.nn.Flatten(), torch.nn.Linear(3 * 16**2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 6)
-        )
-    return vg.wrap(net, mean=[0.5] * 3, std=[0.2] * 3, size=16, name="resnet", **OWN)
-
-
-@pytest.mark.parametrize("name", command.RECIPES)
-def test_every_recipe_draws_a_figure(name: str, small: vg.VisionModel) -> None:
-    model = small
-    figure = command.RECIPES[name][1](model, vg.samples("imagenet", n=2, size=model.size))
-    assert isinstance(figure, Figure)
-    assert any(axes.lines or axes.images or axes.collections or axes.patches for axes in figure.axes)
-
-
-def test_chosen_figures_are_drawn_to_the_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    arguments = ("reliability", "--model", "resnet", "--format", "webp", "--images", "2")
-    status, out, _ = run(capsys, "figures", *arguments, "--out", str(tmp_path / "new"))
-    path = tmp_path / "new" / "resnet-reliability.webp"
-    assert status == 0
-    assert out.strip() == str(path)
-    with Image.open(path) as picture:
-        assert min(picture.size) > 100
+from .commands.running import run
 
 
 @pytest.mark.parametrize(
@@ -112,92 +43,6 @@ def test_mistakes_are_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_doctor_finds_everything_in_order(capsys: pytest.CaptureFixture[str], monkeypatch, hub: StandInHub) -> None:
-    monkeypatch.delenv("VITGEOM_DATA", raising=False)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: "/nowhere")
-    hub.add("facebook/vit-mae-base", {"config.json": b"{}"})
-    fetch("facebook/vit-mae-base", "config.json")
-    status, out, _ = run(capsys, "doctor")
-    assert status == 0
-    assert f"vitgeom-nb    {vg.__version__}" in out
-    assert out.count("SHA-256 as on the card") == 4
-    assert out.count("export VITGEOM_DATA=") == sum(len(known.splits) for known in KNOWN.values())
-    assert "tier          embedded" in out
-    assert "hub           answers" in out
-    (missing,) = (line for line in out.splitlines() if "vg.load(" in line)
-    assert "clip, beit" in missing
-    assert "vitmae" not in missing
-    assert "googlenet" in missing
-    assert "1 of 12 networks fetched" in out
-
-
-@pytest.mark.parametrize(
-    ("environment", "words"),
-    [
-        ({}, "OMP_WAIT_POLICY is not set: they spin"),
-        ({"OMP_WAIT_POLICY": "active"}, "OMP_WAIT_POLICY=active"),
-        ({"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}, "OMP_WAIT_POLICY=passive, GOMP_SPINCOUNT=0"),
-    ],
-)
-def test_doctor_says_how_threads_wait_and_how_to_have_them_sleep(
-    environment: dict[str, str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch, hub: StandInHub
-) -> None:
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    _, out, _ = run(capsys, "doctor")  # torch is loaded here, so the command sets nothing any more
-    assert f"waiting       {words}; " in out
-    assert "%env OMP_WAIT_POLICY=passive" in out
-
-
-def test_doctor_without_a_hub_says_what_is_wrong(capsys: pytest.CaptureFixture[str], hub: StandInHub) -> None:
-    hub.stop()
-    status, out, _ = run(capsys, "doctor")
-    assert status == 0
-    (line,) = (line for line in out.splitlines() if line.startswith("hub "))
-    assert "cannot be reached" in line
-    assert "check the network" in line
-
-
-def test_doctor_names_the_files_that_a_data_folder_lacks(
-    capsys: pytest.CaptureFixture[str], monkeypatch, tmp_path: Path
-) -> None:
-    (tmp_path / "cifar10" / "plain_text").mkdir(parents=True)
-    (tmp_path / "cifar10" / "plain_text" / "test-0.parquet").write_bytes(b"")
-    monkeypatch.setenv("VITGEOM_DATA", str(tmp_path))
-    status, out, _ = run(capsys, "doctor")
-    names = ("cifar10", "tiny-imagenet")
-    missing = [line for line in out.splitlines() if line.startswith("  missing") and line.split()[1] in names]
-    assert status == 0
-    assert len(missing) == 3
-    assert not any("cifar10 test" in line for line in missing)
-    assert f"put cifar10/plain_text/train-*.parquet into {tmp_path}" in out
-
-
-def test_doctor_reports_damaged_weights_and_how_to_repair_them(
-    capsys: pytest.CaptureFixture[str], monkeypatch, tmp_path: Path
-) -> None:
-    for path in zoo.zoo_file(".").glob("*"):
-        if path.suffix in (".json", ".safetensors"):
-            shutil.copy(path, tmp_path)
-    damaged = tmp_path / "swin.safetensors"
-    damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
-    monkeypatch.setattr(zoo, "zoo_file", lambda name: tmp_path / name)
-    status, out, _ = run(capsys, "doctor")
-    assert status == 1
-    assert out.count("SHA-256 as on the card") == 3
-    assert "swin.safetensors is damaged" in out
-    assert "reinstall" in out
-
-
-def test_a_folder_that_is_none_is_one_sentence(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
-    monkeypatch.setenv("VITGEOM_DATA", "/nowhere/at/all")
-    status, _, err = run(capsys, "doctor")
-    assert status == 2
-    assert "not a folder" in err
-
-
 def test_help_and_unknown_commands_leave_by_argparse(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as helped:
         command.main(["--help"])
@@ -220,14 +65,6 @@ def test_what_is_no_command_is_one_line(capsys: pytest.CaptureFixture[str], argu
     err = capsys.readouterr().err
     assert err.startswith(words)
     assert err.count("\n") == 1
-
-
-@pytest.mark.parametrize("name", ["banana", "meta"])
-def test_doctor_tells_of_a_device_that_is_not_there(capsys, monkeypatch, hub: StandInHub, name: str) -> None:
-    monkeypatch.setenv("VITGEOM_DEVICE", name)
-    status, out, _ = run(capsys, "doctor")
-    assert status == 1
-    assert f"There is no device '{name}' that VITGEOM_DEVICE names here" in out
 
 
 SLEEPING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
@@ -265,55 +102,6 @@ def test_openmp_is_not_asked_once_torch_is_loaded(monkeypatch) -> None:
     assert not set(SLEEPING) & set(os.environ)
 
 
-def test_a_folder_that_is_a_file_is_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    for out in ("file", "file/below"):
-        status, _, err = run(capsys, "figures", "--out", str(tmp_path / out))
-        assert status == 2
-        assert "cannot be a folder" in err
-        assert err.count("\n") == 1
-
-
-def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_figure(capsys, tmp_path: Path, monkeypatch, small) -> None:
-    def full(file: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(vg, "load", lambda name, device=None: small)
-    monkeypatch.setattr(os, "fsync", full)
-    earlier = tmp_path / "resnet-direction-change.png"
-    earlier.write_bytes(b"earlier")
-    status, _, err = run(capsys, "figures", "direction-change", "--out", str(tmp_path))
-    assert status == 2
-    assert "no space left for" in err
-    assert list(tmp_path.iterdir()) == [earlier]
-    assert earlier.read_bytes() == b"earlier"
-
-
-def test_a_figure_that_is_stopped_while_it_is_drawn_leaves_the_earlier_one(
-    capsys, tmp_path: Path, monkeypatch, small
-) -> None:
-    def stopped(figure: Figure, file: BinaryIO, **options: object) -> None:
-        file.write(b"half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(vg, "load", lambda name, device=None: small)
-    monkeypatch.setattr(Figure, "savefig", stopped)
-    earlier = tmp_path / "resnet-direction-change.png"
-    earlier.write_bytes(b"earlier")
-    assert run(capsys, "figures", "direction-change", "--out", str(tmp_path))[::2] == (130, f"{stopping.WORDS}\n")
-    assert list(tmp_path.iterdir()) == [earlier]
-    assert earlier.read_bytes() == b"earlier"
-
-
-def test_a_name_with_a_slash_becomes_a_file_in_the_folder(capsys, tmp_path: Path, monkeypatch, small) -> None:
-    other = vg.wrap(small.module, mean=[0.5] * 3, std=[0.2] * 3, size=16, name="timm/x.y", **OWN)
-    monkeypatch.setattr(vg, "load", lambda name, device=None: other)
-    status, out, _ = run(capsys, "figures", "direction-change", "--model", "timm/x.y", "--out", str(tmp_path))
-    assert status == 0
-    assert out.strip() == str(tmp_path / "timm-x.y-direction-change.png")
-    assert (tmp_path / "timm-x.y-direction-change.png").exists()
-
-
 @pytest.mark.parametrize(
     ("raised", "status", "words"),
     [
@@ -325,7 +113,7 @@ def test_what_ends_a_command_is_one_line(capsys, monkeypatch, raised, status: in
     def ended(options: object) -> int:
         raise raised
 
-    monkeypatch.setattr(command, "show_models", ended)
+    monkeypatch.setattr(models, "show_models", ended)
     got, _, err = run(capsys, "models")
     assert got == status
     assert words in err
@@ -363,6 +151,8 @@ def test_a_closed_stdout_is_one_line() -> None:
 
 
 # Runs the command line as `python -m` does, and sends itself Ctrl-C when a module is looked for, or at the end
+
+
 STOPPED = """
 import os, runpy, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -433,7 +223,7 @@ def test_ctrl_c_decides_the_ending_of_a_call_too(capsys, monkeypatch, ends: str)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        monkeypatch.setattr(command, "show_models", stopped)
+        monkeypatch.setattr(models, "show_models", stopped)
         assert run(capsys, "models") == (130, "", f"{stopping.WORDS}\n")
     finally:
         signal.signal(signal.SIGINT, before)

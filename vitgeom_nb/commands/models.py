@@ -1,0 +1,23 @@
+"""vitgeom-nb models: the table of networks that `load` knows."""
+
+from __future__ import annotations
+
+import argparse
+
+import vitgeom_nb as vg
+
+
+def add_to(commands: argparse._SubParsersAction) -> None:
+    """Give the command line this command."""
+    table = commands.add_parser("models", help="the models that load() knows")
+    table.add_argument("--tier", help="embedded, pretrained, paper or published; the first three unless named")
+    table.set_defaults(command=show_models)
+
+
+def show_models(options: argparse.Namespace) -> int:
+    """Print the table of models."""
+    table = vg.models(options.tier)
+    table["parameters"] = table["parameters"].map("{:,}".format)
+    table["top1"] = table["top1"].map(lambda share: "" if share != share else f"{share:.1%}")
+    print(table.drop(columns="licence").to_string())
+    return 0
