@@ -1,4 +1,4 @@
-"""The networks that are timed: the embedded four, and four published architectures at 224 with random weights."""
+"""The networks that are timed: four embedded ones, and four published architectures at 224 with random weights."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def test_direction_change_tends_to_curvature_times_speed_times_step(images):
     turning = vg.curvature(model, images, directions=4, seed=2)["turning_rate"].values
     errors = []
     for h in (2e-2, 2e-3):
-        z = embeddings_along(model, *lines.start(*lines.each()), torch.tensor([-h, 0.0, h]).double(), 64)
+        z = embeddings_along(model, *lines.start(*lines.each()), torch.tensor([-h, 0.0, h]).double())
         angle = turning_angle(z[:, 2] - z[:, 1], z[:, 1] - z[:, 0]).view(3, 4).numpy()
         errors.append(np.abs(angle / (turning * h) - 1).max())
     assert errors[1] < 1e-3
@@ -118,7 +118,7 @@ def test_derivatives_along_a_line_equal_finite_differences_on_the_embedded_netwo
     first, second = line_derivatives(model.in_dtype(precision), *(t.to(precision) for t in start))
     # kinks between the points of a ReLU network would spoil a difference of the second order
     h = 3e-4 if smooth else 1e-8
-    z = embeddings_along(model, *start, h * torch.arange(-2.0, 3.0, dtype=torch.float64), 8).unbind(1)
+    z = embeddings_along(model, *start, h * torch.arange(-2.0, 3.0, dtype=torch.float64)).unbind(1)
     slope = (z[0] - 8 * z[1] + 8 * z[3] - z[4]) / (12 * h)
     assert float((first - slope).norm() / first.norm()) < (1e-5 if smooth else 1e-3)
     if smooth:

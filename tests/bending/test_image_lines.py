@@ -67,7 +67,8 @@ def test_embeddings_along_a_line_of_a_linear_map(linear):
     weight, bias = linear.module[1].weight, linear.module[1].bias
     points = start[:, None].flatten(2) + distances.view(1, 3, 1) * along[:, None].flatten(2)
     for batch in (1, 4, 100):
-        torch.testing.assert_close(embeddings_along(linear, start, along, distances, batch), points @ weight.T + bias)
+        linear.batch_size = batch
+        torch.testing.assert_close(embeddings_along(linear, start, along, distances), points @ weight.T + bias)
 
 
 def test_another_precision_is_a_copy_and_the_same_one_is_not(linear):

@@ -158,6 +158,7 @@ def test_what_the_embedded_networks_are_made_of():
         "swin": common | {"normalisation", "attention", "softmax", "average pooling"},
         "resnet": common | {"normalisation", "max pooling", "average pooling"},
         "mobilenetv2": common | {"average pooling"},
+        "convnext": common | {"normalisation", "average pooling"},
     }
     for name in vg.models("embedded").index:
         assert {kind_of(part) for part in vg.load(name).module.modules()} - {None} == expected[name]

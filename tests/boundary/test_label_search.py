@@ -48,7 +48,7 @@ class HostCopies(TorchFunctionMode):
 def reads_and_copies(model, x, labels, search):
     rounds = []
     counted = model.watched(lambda: rounds.append(1))
-    start = depart(model, x, labels, search.batch)
+    start = depart(model, x, labels)
     with HostReads() as reads, HostCopies() as copies:
         way = travel(counted, start, labels, search, "travel")
     return reads.count, copies.count, len(rounds), way
@@ -56,8 +56,9 @@ def reads_and_copies(model, x, labels, search):
 
 def test_the_device_is_waited_for_once_a_round_and_never_in_the_bisection():
     model, x = random_network(), pixels(30)
+    model.batch_size = 1000
     labels = model.labels(x)
-    coarse, fine = (Search.make(1.0, 50, tolerance, False, 1000) for tolerance in (1.0 / 50 / 2, 1.0 / 50 / 2**20))
+    coarse, fine = (Search.make(1.0, 50, tolerance, False) for tolerance in (1.0 / 50 / 2, 1.0 / 50 / 2**20))
     assert (coarse.halvings, fine.halvings) == (1, 20)
     reads, copies, passes, way = reads_and_copies(model, x, labels, coarse)
     assert (way.outcome == 0).any()
@@ -73,7 +74,8 @@ def test_the_device_is_waited_for_once_a_round_and_never_in_the_bisection():
 def test_the_march_looks_ahead_where_few_images_are_left_and_wastes_little():
     # one image, never wrong: every point of the grid is looked at once, in far fewer batches
     model, x, label = linear(torch.zeros(2, N), torch.tensor([1.0, 0.0])), pixels(1), torch.tensor([0])
-    search = Search.make(1.0, 400, 1e-3, False, 64)
+    model.batch_size = 64
+    search = Search.make(1.0, 400, 1e-3, False)
     _, _, passes, way = reads_and_copies(model, x, label, search)
     assert way.evaluations.tolist() == [401]
     assert passes < 40
@@ -81,8 +83,8 @@ def test_the_march_looks_ahead_where_few_images_are_left_and_wastes_little():
     network, x = random_network(), pixels(40)
     labels = network.labels(x)
     for batch in (1, 40, 1000):
-        search = Search.make(1.0, 200, 1e-3, False, batch)
-        way = travel(network, depart(network, x, labels, batch), labels, search, "travel")
+        network.batch_size, search = batch, Search.make(1.0, 200, 1e-3, False)
+        way = travel(network, depart(network, x, labels), labels, search, "travel")
         steps = (way.epsilon / search.grid[1]).ceil().nan_to_num(200)
         needed = 1 + steps + search.halvings * (way.outcome == 0)
         assert (way.evaluations >= needed).all()

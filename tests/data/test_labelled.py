@@ -14,6 +14,7 @@ from vitgeom_nb.core.labels import check_labels
 from vitgeom_nb.data.labelled import decoded
 from vitgeom_nb.errors import ArgumentError, DataError, LabelError, ModelError
 from vitgeom_nb.networks import embedded as zoo
+from vitgeom_nb.networks.embedded import FAMILIES
 
 from ..tiny_data import no_hub  # noqa: F401
 
@@ -180,7 +181,7 @@ def test_good_labels_become_int64():
     assert check_labels(np.array([1, 9], dtype=np.int16), 2, 10).dtype == torch.int64
 
 
-@pytest.mark.parametrize("name", ["vit", "swin", "resnet", "mobilenetv2"])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_recorded_predictions_give_the_accuracy_on_the_card(name):
     predictions = vg.recorded_predictions(name)
     assert predictions.logits.shape == (10_000, 200)
@@ -189,7 +190,7 @@ def test_recorded_predictions_give_the_accuracy_on_the_card(name):
     assert abs(top1 - zoo.card(name)["top1"]) < 1e-3  # half precision may break a tie
 
 
-@pytest.mark.parametrize("name", ["vit", "swin", "resnet", "mobilenetv2"])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_recorded_predictions_equal_a_recomputation(name):
     if not vg.has_labelled("tiny-imagenet", "valid"):
         pytest.skip("VITGEOM_DATA does not hold the validation images")

@@ -10,6 +10,7 @@ from vitgeom_nb.core.random_directions import random_directions
 from vitgeom_nb.equivalence.lipschitz import descent_directions, slope_square_sd
 from vitgeom_nb.jacobians.gram import spectrum
 from vitgeom_nb.jacobians.rows import jacobian_rows
+from vitgeom_nb.networks.embedded import FAMILIES
 
 from ..conftest import wrap_raw
 
@@ -156,7 +157,7 @@ def test_slopes_without_a_jacobian_are_those_of_the_jacobian(bent, pixels):
     assert quick.equals(forward.drop_vars("slope"))
 
 
-@pytest.mark.parametrize("name", ["vit", "swin", "resnet", "mobilenetv2"])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_slopes_of_embedded_networks_are_those_of_the_jacobian(name):
     model = vg.load(name)
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))

@@ -11,8 +11,9 @@ from vitgeom_nb import errors
 from vitgeom_nb.jacobians import lanczos as leading
 from vitgeom_nb.jacobians.lanczos import Lanczos, Products
 from vitgeom_nb.jacobians.rows import jacobian_rows
+from vitgeom_nb.networks.embedded import FAMILIES
 
-EMBEDDED = ("vit", "swin", "resnet", "mobilenetv2")
+EMBEDDED = tuple(FAMILIES)
 
 
 def linear(weight: torch.Tensor, dtype: torch.dtype = torch.float64) -> vg.VisionModel:

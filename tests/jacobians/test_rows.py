@@ -8,9 +8,10 @@ import vitgeom_nb as vg
 from vitgeom_nb import errors
 from vitgeom_nb.jacobians.gram import project_null, right_vectors, spectrum
 from vitgeom_nb.jacobians.rows import jacobian_rows
+from vitgeom_nb.networks.embedded import FAMILIES
 
 N = 48
-EMBEDDED = ("vit", "swin", "resnet", "mobilenetv2")
+EMBEDDED = tuple(FAMILIES)
 
 
 def wrapped(*layers, size=4, dtype=torch.float32, std=1.0):
@@ -118,7 +119,9 @@ def test_single_rows_are_not_vectorised(monkeypatch):
     np.testing.assert_allclose(jacobian_rows(model, x[0], chunk=1), whole, atol=1e-14)
 
 
-@pytest.mark.parametrize(("name", "most"), [("vit", 0.05), ("swin", 0.05), ("resnet", 0.4), ("mobilenetv2", 0.4)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("vit", 0.05), ("swin", 0.05), ("resnet", 0.4), ("mobilenetv2", 0.4), ("convnext", 0.05)]
+)
 def test_rows_in_reduced_precision_are_near_for_every_chunk(name, most):
     model, x = vg.load(name), images(1, 64)
     u = torch.eye(model.dim)[:8]

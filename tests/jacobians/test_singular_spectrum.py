@@ -13,6 +13,7 @@ from vitgeom_nb import errors
 from vitgeom_nb.jacobians import singular_spectrum as spectra
 from vitgeom_nb.jacobians.gram import ROWS, gram_matrix, tiled_gram
 from vitgeom_nb.jacobians.rows import _SAVED, chunk_that_fits, jacobian_blocks, jacobian_rows, reduction_error
+from vitgeom_nb.networks.embedded import FAMILIES
 
 
 def images(count: int, size: int = 64, seed: int = 1) -> torch.Tensor:
@@ -81,7 +82,7 @@ def test_the_chunk_follows_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> N
     assert chunk_that_fits(model) == 1
 
 
-@pytest.mark.parametrize("name", ["vit", "swin", "resnet", "mobilenetv2"])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_chunks_of_every_size_agree_to_the_stated_tolerance(name: str) -> None:
     model, x = vg.load(name), images(1)[0]
     u = torch.randn(24, model.dim, generator=torch.Generator().manual_seed(2))

@@ -12,10 +12,11 @@ from vitgeom_nb.core.random_directions import unit
 from vitgeom_nb.errors import ArgumentError, DataError, ImageError, ModelError, WeightsError
 from vitgeom_nb.networks import embedded as zoo
 from vitgeom_nb.networks.differentiation import all_derivatives
+from vitgeom_nb.networks.embedded import FAMILIES
 
 from ..conftest import Affine, wrap_raw
 
-NAMES = ("vit", "swin", "resnet", "mobilenetv2")
+NAMES = tuple(FAMILIES)
 
 
 @pytest.fixture(scope="module")

@@ -94,10 +94,9 @@ def direction_change(
         raise ArgumentError(f"epsilon is {epsilon}; the way must have a positive length.")
     lines = Lines.make(model, images, directions, along, seed)
     distances = torch.arange(steps + 1, dtype=torch.float64) * (epsilon / steps)
-    size = model.batch_size
 
     def angles(image: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-        moves = embeddings_along(model, *lines.start(image, direction), distances, size, image).diff(dim=1)
+        moves = embeddings_along(model, *lines.start(image, direction), distances, image).diff(dim=1)
         length = moves.norm(dim=-1).median(dim=1, keepdim=True).values
         return torch.cat([turning_angle(moves[:, 1:], moves[:, :-1]), length], dim=1)
 
@@ -134,7 +133,7 @@ def direction_change(
         return int((~found[:, -1].isnan()).sum())
 
     with keeping(result, done, len(found), "lines"):
-        in_batches(angles, *each, size=max(1, size // (steps + 1)), progress="direction change", out=found)
+        in_batches(angles, *each, size=max(1, model.batch_size // (steps + 1)), progress="direction change", out=found)
     return result()
 
 

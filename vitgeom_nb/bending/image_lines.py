@@ -106,7 +106,6 @@ def embeddings_along(
     start: torch.Tensor,
     direction: torch.Tensor,
     distances: torch.Tensor,
-    batch: int,
     images: Numbers = 0,
 ) -> torch.Tensor:
     """Embeddings `(L,K,D)` at `start + s direction` for every s of `(K,)`, computed in the model's precision.
@@ -121,7 +120,7 @@ def embeddings_along(
         return model.embed(direction[line].mul_(along).add_(start[line]))
 
     points = torch.arange(len(start) * count, device=start.device)
-    found = in_batches(embed, points, size=batch).unflatten(0, (len(start), count))
+    found = in_batches(embed, points, size=model.batch_size).unflatten(0, (len(start), count))
     return model.finite(found, "embedding", "a line from image", images)
 
 
@@ -129,4 +128,4 @@ def rounding_along(model: VisionModel, lines: Lines, distances: torch.Tensor) ->
     """Rounding errors `(B,K,D)` of the embeddings along the first line of each image, in the model's own precision."""
     images = torch.arange(lines.shape[0], device=lines.pixels.device)
     first = lines.start(images, torch.zeros_like(images))
-    return rounding(model, lambda m: embeddings_along(m, *first, distances, model.batch_size, images))
+    return rounding(model, lambda m: embeddings_along(m, *first, distances, images))

@@ -105,13 +105,13 @@ def step_law(
         or (np.diff(sizes) <= 0).any()
     ):
         raise ArgumentError("lengths must be at least three positive steps in increasing order.")
-    exact, size = model.in_dtype(torch.float64), model.batch_size
+    exact = model.in_dtype(torch.float64)
     lines = Lines.make(exact, images, directions, along, seed)
     h = torch.from_numpy(sizes)
     distances = torch.cat([-h.flip(0), h.new_zeros(1), h])
 
     def rows(image: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-        z = embeddings_along(exact, *lines.start(image, direction), distances, size, image)
+        z = embeddings_along(exact, *lines.start(image, direction), distances, image)
         middle = z[:, len(h) : len(h) + 1]
         back, ahead = middle - z[:, : len(h)].flip(1), z[:, len(h) + 1 :] - middle
         return torch.stack([turning_angle(ahead, back), ahead.norm(dim=-1)], dim=-1)
@@ -148,7 +148,7 @@ def step_law(
         return int((~found[:, -1, 1].isnan()).sum())
 
     with keeping(result, done, len(found), "lines"):
-        in_batches(rows, *each, size=max(1, size // len(distances)), progress="step law", out=found)
+        in_batches(rows, *each, size=max(1, model.batch_size // len(distances)), progress="step law", out=found)
     return result()
 
 

@@ -205,7 +205,7 @@ def path_plane(
     clock = Stopwatch()
     if points < 2 or resolution < 2 or not beyond >= 1:
         raise ArgumentError("path_plane needs points and resolution of at least 2, and beyond >= 1.")
-    search = Search.make(epsilon_max, grid, tolerance, False, model.batch_size)
+    search = Search.make(epsilon_max, grid, tolerance, False)
     pixels, labels = model.pixels_and_labels(images, labels)
     head = classifier_head(model, pixels, head)
     noise = jump_noise(pixels, seed)
@@ -250,7 +250,7 @@ def path_plane(
             lines = ((pixels[i], direct[i]), (pixels[i], noise[i]), (landed[i], jumped[i]))
             z = torch.stack(
                 [
-                    embeddings_along(model, start[None], direction[None], steps * length, search.batch, i)[0].double()
+                    embeddings_along(model, start[None], direction[None], steps * length, i)[0].double()
                     for (start, direction), length in zip(lines, lengths, strict=True)
                 ]
             )

@@ -17,11 +17,11 @@ from ..networks.vision_model import VisionModel
 from .label_search import Start, moved
 
 
-def depart(model: VisionModel, pixels: torch.Tensor, labels: torch.Tensor, batch: int) -> Start:
+def depart(model: VisionModel, pixels: torch.Tensor, labels: torch.Tensor) -> Start:
     """`fgsm_direction` at points that need not lie in [0,1], and what the same forward passes say of them."""
 
     image = torch.arange(len(pixels), device=pixels.device)
-    parts = each_batch(partial(_start, model), pixels, labels.to(pixels.device), image, size=batch)
+    parts = each_batch(partial(_start, model), pixels, labels.to(pixels.device), image, size=model.batch_size)
     return Start(pixels, *(torch.cat(part) for part in zip(*parts, strict=True)))
 
 

@@ -87,7 +87,7 @@ def fgsm_path(
     [0.77, 0.5, 0.23]
     """
     clock = Stopwatch()
-    search = Search.make(epsilon_max, grid, tolerance, False, model.batch_size)
+    search = Search.make(epsilon_max, grid, tolerance, False)
     at = torch.as_tensor(lengths, dtype=torch.float64)
     if at.ndim != 1 or not len(at) or not bool((at >= 0).all() & at.isfinite().all() & (at.diff() > 0).all()):
         raise ArgumentError("lengths must be finite and increasing from 0 or more, such as (0, 0.01, 0.02).")
@@ -113,7 +113,7 @@ def fgsm_path(
 
     with keeping(result, lambda: ended(ways), len(pixels), "images"):
         go_both(ways, model, labels, search)
-        some = max(1, search.batch // len(at))
+        some = max(1, model.batch_size // len(at))
         for first in range(0, len(pixels), some):
             for path, way in enumerate(ways):
                 start, direction = (part[first : first + some, None] for part in way[:2])

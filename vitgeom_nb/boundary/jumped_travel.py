@@ -60,15 +60,15 @@ def ended(ways: Sequence[Way]) -> int:
     return max(way.travel.done() for way in ways)
 
 
-def early_bend(model: VisionModel, way: Way, images: torch.Tensor, steps: int, step: float, batch: int) -> torch.Tensor:
+def early_bend(model: VisionModel, way: Way, images: torch.Tensor, steps: int, step: float) -> torch.Tensor:
     """Mean direction change in rad `(K,)` over the first `steps` steps of the ways of some `images` `(K,)`."""
     distances = torch.arange(steps + 1, dtype=torch.float64) * step
 
     def bend(image: torch.Tensor) -> torch.Tensor:
-        moves = embeddings_along(model, way.start[image], way.direction[image], distances, batch, image).diff(dim=1)
+        moves = embeddings_along(model, way.start[image], way.direction[image], distances, image).diff(dim=1)
         return turning_angle(moves[:, 1:], moves[:, :-1]).mean(1)
 
-    return in_batches(bend, images.to(way.start.device), size=max(1, batch // (steps + 1))).cpu()
+    return in_batches(bend, images.to(way.start.device), size=max(1, model.batch_size // (steps + 1))).cpu()
 
 
 @checked
@@ -157,7 +157,7 @@ def random_jump(
     26.02
     """
     clock = Stopwatch()
-    search = Search.make(epsilon_max, grid, tolerance, clamp, model.batch_size)
+    search = Search.make(epsilon_max, grid, tolerance, clamp)
     if not early_step > 0:
         raise ArgumentError(f"early_step is {early_step}; it must have a positive size.")
     if early_steps < 2:
@@ -236,5 +236,5 @@ def random_jump(
         for way, bend in zip(ways, bends, strict=True):
             right = (way.travel.outcome.cpu() != ALREADY_WRONG).nonzero()[:, 0]
             if len(right):
-                bend[right] = early_bend(model, way, right, early_steps, early_step, search.batch)
+                bend[right] = early_bend(model, way, right, early_steps, early_step)
     return result()

@@ -20,15 +20,14 @@ NO_LABEL = -1  # of logits that are NaN; wrong as any other that is not the labe
 
 
 class Search(NamedTuple):
-    """How travel distances are searched: the grid of epsilon, halvings of a bracket, clamping, images at once."""
+    """How travel distances are searched: the grid of epsilon, halvings of a bracket, clamping."""
 
     grid: torch.Tensor
     halvings: int
     clamp: bool
-    batch: int
 
     @classmethod
-    def make(cls, epsilon_max: float, grid: int, tolerance: float, clamp: bool, batch: int) -> Search:
+    def make(cls, epsilon_max: float, grid: int, tolerance: float, clamp: bool) -> Search:
         """Checked: `grid` equal steps from 0 to `epsilon_max`, halved until none is wider than `tolerance`."""
         if not (np.isfinite(epsilon_max) and epsilon_max > 0):
             raise ArgumentError(f"epsilon_max is {epsilon_max}; the search needs a positive, finite end.")
@@ -38,7 +37,7 @@ class Search(NamedTuple):
             raise ArgumentError(f"tolerance is {tolerance}; choose one between 0 and epsilon_max = {epsilon_max}.")
         step = epsilon_max / grid
         halvings = max(0, math.ceil(math.log2(step / tolerance) - 1e-9))  # rounding shall not add one
-        return cls(torch.arange(grid + 1, dtype=torch.float64) * step, halvings, clamp, batch)
+        return cls(torch.arange(grid + 1, dtype=torch.float64) * step, halvings, clamp)
 
 
 class Start(NamedTuple):
@@ -111,7 +110,7 @@ def travel(
     """
     out = Travel.from_points(start.point) if out is None else out
     device = start.point.device
-    labels, grid, batch = labels.to(device), search.grid.to(device), search.batch
+    labels, grid, batch = labels.to(device), search.grid.to(device), model.batch_size
 
     def label_at(which: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
         def label(at: torch.Tensor, size: torch.Tensor) -> torch.Tensor:

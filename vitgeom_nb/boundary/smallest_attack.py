@@ -108,7 +108,7 @@ def smallest_attack(
     watch = Stopwatch()
     if grid < 2 or steps < 1:
         raise ArgumentError(f"grid is {grid} and steps {steps}; ask for at least two sizes and one step.")
-    search = Search.make(epsilon_max, 100, tolerance, True, model.batch_size)
+    search = Search.make(epsilon_max, 100, tolerance, True)
     if epsilon_max > (largest := torch.finfo(model.dtype).max):
         raise ArgumentError(f"epsilon_max is {epsilon_max:g}; {model.name} computes with numbers up to {largest:g}.")
     pixels, labels = model.pixels_and_labels(images, labels)

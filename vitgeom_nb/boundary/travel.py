@@ -57,7 +57,7 @@ class Way(NamedTuple):
 
         The directions are those of FGSM unless others `(B,3,H,W)` are given.
         """
-        there = depart(model, self.start, labels, search.batch)
+        there = depart(model, self.start, labels)
         right = (there.seen == labels.to(there.seen.device)).view(-1, 1, 1, 1)
         self.direction.copy_((there.direction if along is None else along) * right)
         travel(model, there._replace(direction=self.direction), labels, search, title, self.travel)
@@ -153,7 +153,7 @@ def travel_distance(
     (0.05, 'crossed')
     """
     clock = Stopwatch()
-    search = Search.make(epsilon_max, grid, tolerance, clamp, model.batch_size)
+    search = Search.make(epsilon_max, grid, tolerance, clamp)
     pixels, labels = model.pixels_and_labels(images, labels)
     own = None if along is None else own_directions(along, pixels)
     gone = Way.begin(pixels)

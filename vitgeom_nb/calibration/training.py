@@ -28,7 +28,7 @@ def training_history(name: str) -> xr.Dataset:
     Parameters
     ----------
     name
-        An embedded model: `"vit"`, `"swin"`, `"resnet"` or `"mobilenetv2"`.
+        An embedded model: `"vit"`, `"swin"`, `"resnet"`, `"mobilenetv2"` or `"convnext"`.
 
     Returns
     -------

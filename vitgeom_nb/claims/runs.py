@@ -17,8 +17,6 @@ from ..sweeps.runs import open_run
 
 UNTRAINED = "untrained"
 FOLDER = "evidence"
-OTHERS = {"convnext": "CNN"}
-"""Architectures of controls that are not embedded."""
 
 
 def evidence_folder() -> Path:
@@ -122,15 +120,15 @@ def family_of(network: str, given: Mapping[str, str]) -> str:
     known = architecture(network)
     if network in given:
         return given[network]
-    if known in FAMILIES or known in OTHERS:
-        return FAMILIES.get(known) or OTHERS[known]
+    if known in FAMILIES:
+        return FAMILIES[known]
     entry = (CATALOGUE | PUBLISHED).get(network)
     return entry.family if entry else "custom"
 
 
 def tier_of(network: str) -> str:
     """What a network may be compared with: those of its tier see the same images at the same size."""
-    if network in FAMILIES or network in OTHERS:
+    if network in FAMILIES:
         return "embedded"
     if network in CONTROLS:
         return "control"
@@ -140,5 +138,5 @@ def tier_of(network: str) -> str:
 
 def _in_order(networks: Any) -> list[str]:
     """Networks as tables list them: the embedded ones, their controls, those of the catalogue, others by name."""
-    known = list(dict.fromkeys([*FAMILIES, *OTHERS, *CONTROLS, *CATALOGUE, *PUBLISHED]))
+    known = list(dict.fromkeys([*FAMILIES, *CONTROLS, *CATALOGUE, *PUBLISHED]))
     return sorted(networks, key=lambda name: (known.index(name) if name in known else len(known), name))

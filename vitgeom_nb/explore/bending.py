@@ -170,7 +170,7 @@ def trajectory(measurements: Measurements, models: Models = None) -> Display:
         start, axis = tensors(data, model, "pixels", "axis")
         step = along[1] - along[0]
         at = torch.tensor([s - step, s, s + step], dtype=torch.float64)
-        z = embeddings_along(model, start[None], axis[:1], at, 3)[0].double().cpu()
+        z = embeddings_along(model, start[None], axis[:1], at)[0].double().cpu()
         point = (z[1].numpy() - data["mean"].values) @ data.basis.values.T
         return view(network, s, point, float(turning_angle(z[2] - z[1], z[1] - z[0])))
 

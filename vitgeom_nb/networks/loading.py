@@ -43,8 +43,8 @@ def load(
     Parameters
     ----------
     name
-        An embedded model (`"vit"`, `"swin"`, `"resnet"`, `"mobilenetv2"`), a published one by its short name
-        (`"clip"`, `"resnet50"`, `"efficientnet-lite0"`, ...; `models()` lists them), or any other by its address:
+        An embedded model (`"vit"`, `"swin"`, `"resnet"`, `"mobilenetv2"`, `"convnext"`), a published one by its short
+        name (`"clip"`, `"resnet50"`, `"efficientnet-lite0"`, ...; `models()` lists them), or any other by its address:
         `"timm/<architecture.tag>"`, `"hf/<org>/<repo>"`, either with `"@<revision>"` behind it, or
         `"torchvision/<name>.<tag>"`.
     device, dtype

@@ -18,7 +18,7 @@ from ...errors import WeightsError
 if TYPE_CHECKING:
     import torch
 
-FAMILIES = {"vit": "transformer", "swin": "transformer", "resnet": "CNN", "mobilenetv2": "CNN"}
+FAMILIES = {"vit": "transformer", "swin": "transformer", "resnet": "CNN", "mobilenetv2": "CNN", "convnext": "CNN"}
 """Name -> family of every embedded model."""
 
 
