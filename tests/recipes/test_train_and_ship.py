@@ -194,7 +194,8 @@ def test_cards_tell_what_was_made_and_how(name):
 
 
 def test_the_zoo_is_small_enough_to_ship():
-    assert sum(zoo.zoo_file(f"{name}.safetensors").stat().st_size for name in NAMES) < 40e6
+    files = (f"{name}.{kind}" for name in NAMES for kind in ("safetensors", "predictions.npz"))
+    assert sum(zoo.zoo_file(file).stat().st_size for file in files) < 60e6  # nothing else in the wheel is large
 
 
 def test_half_precision_only_where_it_does_no_harm():
