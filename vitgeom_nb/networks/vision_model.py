@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
 from PIL import Image
 
-from .. import settings
 from ..core.arguments import checked
 from ..core.images import Size, check_pixels, height_and_width, printable, shown, to_bytes
 from ..core.modes import full_precision, usual_modes
 from ..core.pictures import to_rgb
 from ..core.random_directions import generator
-from ..errors import ArgumentError, ImageError, ModelError, VitgeomError
+from ..errors import ArgumentError, ImageError, ModelError
 from . import identity
 from .answers import Answers
+from .checks import check_normalisation, device_named, differentiable, noted
 from .layers import EMBEDDING, EmbedFunction, Layers, Reading
 
 Preprocess = Callable[[Image.Image], torch.Tensor]
@@ -72,7 +71,7 @@ class VisionModel(Answers):
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.device = _device(device or "cpu")
+        self.device = device_named(device or "cpu")
         self.dtype = dtype
         self.module = module.to(self.device, dtype).eval().requires_grad_(False)
         self.name, self.family, self.size = printable(name), family, height_and_width(size)
@@ -80,7 +79,7 @@ class VisionModel(Answers):
         self._embed, self._logits = embed, logits
         self._whole, self._reading = self.name, Reading()
         shape = (1, 3, 1, 1)
-        _check_normalisation(mean, std)
+        check_normalisation(mean, std)
         self._mean = torch.tensor(mean, device=self.device, dtype=dtype).view(shape)
         self._std = torch.tensor(std, device=self.device, dtype=dtype).view(shape)
         self.preprocessing: dict[str, list] = {
@@ -105,9 +104,9 @@ class VisionModel(Answers):
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:
         """Embedding f(x), what the classifier head reads or `layer` gives: `(B,3,H,W)` in [0,1] -> `(B,D)`."""
-        with full_precision(), self._said("embedding", pixels):
+        with full_precision(), noted("embedding", self.name, pixels):
             out = self._reading.embed(self._embed, self.module, self._normalised(pixels))
-        return self._differentiable(out, "embedding", pixels)
+        return differentiable(out, "embedding", self.name, pixels)
 
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         """Class scores before softmax: `(B,3,H,W)` in [0,1] -> `(B,C)`.
@@ -119,28 +118,9 @@ class VisionModel(Answers):
         """
         if self._logits is None:
             raise ModelError(f"{self.name} has no classifier head; wrap it with logits=... to ask for its labels.")
-        with full_precision(), self._said("logits", pixels):
+        with full_precision(), noted("logits", self.name, pixels):
             out = self._logits(self.module, self._normalised(pixels))
-        return self._differentiable(out, "logits", pixels)
-
-    @contextmanager
-    def _said(self, what: str, pixels: torch.Tensor) -> Iterator[None]:
-        """Whatever the network raises goes on as it is, with a line that says where."""
-        try:
-            yield
-        except VitgeomError:
-            raise
-        except Exception as error:
-            error.add_note(f"in the {what} of {self.name}, of pixels {tuple(pixels.shape)}")
-            raise
-
-    def _differentiable(self, out: Any, what: str, pixels: torch.Tensor) -> Any:
-        if pixels.requires_grad and torch.is_grad_enabled() and isinstance(out, torch.Tensor) and not out.requires_grad:
-            raise ModelError(
-                f"The {what} of {self.name} has no derivative: it is detached, rounded or computed without gradients "
-                "on its way; a measurement that takes derivatives needs a network without that."
-            )
-        return out
+        return differentiable(out, "logits", self.name, pixels)
 
     @property
     def has_logits(self) -> bool:
@@ -307,24 +287,3 @@ class VisionModel(Answers):
     def __repr__(self) -> str:
         read = "" if self.layer == EMBEDDING else f" ({self.read})"
         return f"VisionModel({self.name!r}{read}, {shown(self.size)} -> {self.dim}, {self.device}, {self.dtype})"
-
-
-def _device(name: torch.device | str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-        return device
-    except Exception as error:  # no such name, a torch without it, a machine without it, or a device that holds nothing
-        reason = str(error).split("\n")[0].split(" (")[0].rstrip(".")
-        asked = " that VITGEOM_DEVICE names" if str(name) == settings.device() else ""
-        raise ArgumentError(
-            f"There is no device {str(name)!r}{asked} here: {reason[:120]}; 'cpu' is everywhere."
-        ) from None
-
-
-def _check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
-    for name, given in (("mean", mean), ("std", std)):
-        if len(given) != 3:
-            raise ArgumentError(f"{name} has {len(given)} values; pass one for each of the three channels.")
-    if not all(value > 0 for value in std):
-        raise ArgumentError("std holds a value that is not positive; pass the standard deviation of each channel.")
