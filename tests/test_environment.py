@@ -16,7 +16,7 @@ ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
 
 def test_conda_environment_is_the_set_of_pyproject() -> None:
     extras = PROJECT["optional-dependencies"]
-    groups = ("book", "bench", "export", "sweep", "test")
+    groups = ("models", "data", "figures", "widgets", "book", "bench", "export", "sweep", "test")
     wanted = [*PROJECT["dependencies"], *(line for group in groups for line in extras[group])]
     wanted = sorted(requirement for requirement in wanted if not requirement.startswith("vitgeom-nb"))
     (pip,) = (entry["pip"] for entry in ENVIRONMENT["dependencies"] if isinstance(entry, dict))

@@ -33,7 +33,7 @@ HEAVY = (
     "xarray",
 )
 TIMM = {"timm", "torch", "torchvision.models", "huggingface_hub"}  # timm brings the other three itself
-TABLE = {"pandas", "pyarrow"}  # pandas brings pyarrow where it is installed, and the package requires it
+TABLE = {"pandas", "pyarrow"}  # pandas brings pyarrow where it is installed
 MEASUREMENT = TABLE | {"xarray"}
 PROBE = """
 import contextlib, io, json, sys
@@ -71,7 +71,7 @@ def test_a_loaded_network_brings_timm_and_a_measurement_its_table() -> None:
         "vg.figures, vg.explore, vg.errors": set(),
         "vg.load, vg.wrap": {"torch"},
         "model = vg.load('vit')": TIMM,
-        "images = vg.samples('imagenet', n=2, size=64)": TIMM | {"pyarrow"},  # data sets are parquet files
+        "images = vg.samples('imagenet', n=2, size=64)": TIMM,
         "spectra = vg.singular_spectrum(model, images)": TIMM | MEASUREMENT,
         "vg.direction_change(model, images, directions=2, steps=3)": TIMM | MEASUREMENT,
         "vg.match, vg.lldlc, vg.trajectory": TIMM | MEASUREMENT,
@@ -83,7 +83,7 @@ def test_a_loaded_network_brings_timm_and_a_measurement_its_table() -> None:
 def test_recorded_predictions_need_no_timm_and_only_a_widget_brings_widgets() -> None:
     computed = {"torch", "scipy"} | MEASUREMENT  # intervals are by scipy
     steps = {
-        "import vitgeom_nb as vg; seen = vg.recorded_predictions('vit')": {"torch", "pyarrow"},
+        "import vitgeom_nb as vg; seen = vg.recorded_predictions('vit')": {"torch"},
         "table = vg.reliability(seen, resamples=10)": computed,
         "vg.figures.reliability(table)": computed | {"matplotlib"},
         "explorer = vg.explore.reliability({'vit': seen})": computed | {"matplotlib"},

@@ -5,10 +5,9 @@
 >>> images = vg.samples("cifar10", n=8)
 """
 
-import lazy_loader
-
+from .core.extras import attached
 from .settings import package_version
 
 # names load when they are first used; the stub beside this file lists them
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attached(__name__, __file__)
 __version__ = package_version()

@@ -35,6 +35,10 @@ class ArgumentError(VitgeomError, ValueError):
     """A parameter outside the range in which the measurement has a meaning."""
 
 
+class MissingExtraError(VitgeomError, ImportError):
+    """A package that is not installed, as no extra of this one asked for it."""
+
+
 class HubError(VitgeomError, OSError):
     """A file of the hub that cannot be had: no network, no such name, no permission, or damaged on its way."""
 

@@ -14,7 +14,7 @@ import torch
 
 import vitgeom_nb as vg
 from vitgeom_nb.__main__ import main
-from vitgeom_nb.errors import ArgumentError, ModelError
+from vitgeom_nb.errors import ArgumentError, MissingExtraError, ModelError
 from vitgeom_nb.in_page import packing
 from vitgeom_nb.in_page.export import exported
 from vitgeom_nb.in_page.kept import GRAPHS, inputs_digest, kept_file, kept_graphs, packed
@@ -175,7 +175,7 @@ def test_without_onnx_embedded_networks_export_and_others_say_what_to_install(
         monkeypatch.setitem(sys.modules, module, None)
     vg.export_onnx(vg.load("vit"), tmp_path)
     flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3))
-    with pytest.raises(ModelError, match=r"pip install 'vitgeom-nb\[export\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'vitgeom-nb\[export\]'"):
         vg.export_onnx(wrapped(flat), tmp_path)
 
 

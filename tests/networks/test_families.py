@@ -493,7 +493,7 @@ def test_the_catalogue_describes_the_published_networks(name):
 def test_a_paper_names_its_networks():
     assert list(vg.models("paper", paper="kim2024").index) == ["swin-t", "vit-b16", "resnet50", "mobilenetv2_100"]
     assert set(vg.models("paper", paper="salman2024").index) == {"clip", "beit", "deit", "swin-t", "vitmae", "vitmsn"}
-    assert len(vg.models("embedded", paper="kim2024")) == 4
+    assert len(vg.models("embedded", paper="kim2024")) == len(vg.models("embedded"))
     with pytest.raises(ArgumentError, match="no paper"):
         vg.models(paper="goodfellow2015")
 

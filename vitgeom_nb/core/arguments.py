@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from ..errors import ArgumentError
 from .annotations import OTHER, Kind, kind_of
+from .extras import extras
 from .modes import usual_modes
 from .provenance import calling
 
@@ -99,13 +100,14 @@ def _door(holds: Mapping[str, Sequence[str]], function: Callable[P, R]) -> Calla
 
     @functools.wraps(function)
     def door(*args: P.args, **kwargs: P.kwargs) -> R:
-        order, known = kinds()
-        lead = [admit(name, value, known) for name, value in zip(order, args, strict=False)]
-        rest = {name: admit(name, value, known) for name, value in kwargs.items()}
-        if holds:
-            within(rest | dict(zip(order, lead, strict=False)))
-        with usual_modes(), calling(function.__qualname__, dict(zip(order, lead, strict=False)) | rest):
-            return call(*lead, *args[len(lead) :], **rest)
+        with extras():
+            order, known = kinds()
+            lead = [admit(name, value, known) for name, value in zip(order, args, strict=False)]
+            rest = {name: admit(name, value, known) for name, value in kwargs.items()}
+            if holds:
+                within(rest | dict(zip(order, lead, strict=False)))
+            with usual_modes(), calling(function.__qualname__, dict(zip(order, lead, strict=False)) | rest):
+                return call(*lead, *args[len(lead) :], **rest)
 
     return door
 

@@ -9,10 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-
 from ..core.whole_files import reading
 from ..errors import DataError
 from .encoded_images import IMAGE_FILES, Records, file_records, image_files, sub_folders
@@ -80,6 +76,10 @@ def _class_descriptions(root: Path) -> Path | None:
 
 def _first_labels(path: Path, images: Collection[str], classes: dict[str, int]) -> dict[str, int]:
     """The first class of each image that people confirmed, in the order of the file, which is read in blocks."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.csv as pa_csv
+
     columns = {"ImageID": pa.string(), "LabelName": pa.string(), "Confidence": pa.float64()}
     options = pa_csv.ConvertOptions(include_columns=list(columns), column_types=columns)
     known_images, known_classes = pa.array(sorted(images), pa.string()), pa.array(list(classes), pa.string())

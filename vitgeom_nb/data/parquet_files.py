@@ -10,15 +10,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from ..core.whole_files import reading
 from ..errors import DataError
 from .encoded_images import Encoded, Records
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 HELD_BYTES = 192 << 20
 _NUMBERED = re.compile(r".*-(\d+)-of-(\d+)\b.*")
@@ -53,6 +54,8 @@ class GroupReader:
         if g in self._held:
             self._held.move_to_end(g)
             return self._held[g]
+        import pyarrow.parquet as pq
+
         path, number, _ = self._groups[g]
         with reading(path), pq.ParquetFile(path, memory_map=True) as file:
             group = file.read_row_group(number, columns=[f"{self._column}.bytes"], use_threads=False)
@@ -88,6 +91,8 @@ def first_shards(names: Sequence[str], fetch: Callable[[str], Path], n: int | No
     DataError
         If a file in between is missing or damaged.
     """
+    import pyarrow.parquet as pq
+
     gap, rows, paths = _gap(names), 0, []
     for i, name in enumerate(names):
         if i == gap:
@@ -109,6 +114,8 @@ def first_shards(names: Sequence[str], fetch: Callable[[str], Path], n: int | No
 
 def shard_records(paths: Sequence[Path], column: str, title: str, class_names: list[str]) -> Records:
     """Records of parquet files: images in `column` as a struct with the field `bytes`, labels in `label`."""
+    import pyarrow.parquet as pq
+
     groups: list[Group] = []
     labels: list[torch.Tensor] = []
     rows = 0
@@ -128,6 +135,8 @@ def shard_records(paths: Sequence[Path], column: str, title: str, class_names: l
 
 
 def _labels(column: pa.ChunkedArray, classes: int) -> torch.Tensor:
+    import pyarrow as pa
+
     if not pa.types.is_integer(column.type) or column.null_count:
         raise ValueError(f"its labels are {column.type} with {column.null_count} missing, not a whole number each")
     labels = torch.tensor(column.to_pylist(), dtype=torch.long)
@@ -138,6 +147,8 @@ def _labels(column: pa.ChunkedArray, classes: int) -> torch.Tensor:
 
 def label_names(path: Path) -> list[str] | None:
     """Names of the labels that the hub's library writes into a file's schema; None where it did not."""
+    import pyarrow.parquet as pq
+
     with reading(path):
         written = (pq.read_schema(path).metadata or {}).get(b"huggingface")
         if written is None:

@@ -33,7 +33,7 @@ def _shipped(package: str) -> Path:
     """Folder of an installed package, without importing it."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise DataError(f"The package {package} is not installed, and its images with it: pip install {package}.")
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
     return Path(spec.submodule_search_locations[0])
 
 

@@ -1,5 +1,5 @@
 """Explorers: sliders over a measurement, in a page without a kernel and, with one, computing at any value."""
 
-import lazy_loader
+from ..core.extras import attached
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attached(__name__, __file__)

@@ -1,5 +1,5 @@
 """One function a figure: a measurement in, a matplotlib Figure out."""
 
-import lazy_loader
+from ..core.extras import attached
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attached(__name__, __file__)

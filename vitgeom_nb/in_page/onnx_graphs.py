@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..core.extras import extras
 from ..errors import ModelError
 from .traces import Trace
 
 OPSET = 18
 WEIGHTS = "weights.bin"  # what the graphs call the file of weights
 SMALL = 256  # bytes of a constant that stays in the graph
-NEEDS = "Exporting takes the packages onnx and onnxscript: pip install 'vitgeom-nb[export]'."
 
 
 class Layout:
@@ -83,11 +83,9 @@ def _readable_flags() -> Iterator[None]:
 
 
 def _translated(name: str, model_name: str, trace: Trace) -> Any:
-    try:
+    with extras():
         import onnx_ir  # noqa: F401
         import onnxscript  # noqa: F401
-    except ImportError:
-        raise ModelError(NEEDS) from None
     try:
         with _silent(), _readable_flags():
             program = torch.onnx.export(
@@ -160,7 +158,9 @@ def onnx_model(name: str, model_name: str, trace: Trace, layout: Layout, file: s
     Raises
     ------
     ModelError
-        If an operator has no translation, or onnx is not installed.
+        If an operator has no translation.
+    MissingExtraError
+        If onnx is not installed.
     """
     model = _translated(name, model_name, trace)
     _simplified(model)
