@@ -6,5 +6,7 @@ from .ledger import references as references
 from .ledger import table as table
 from .ledger import undecided as undecided
 from .presets import preset as preset
+from .recording import record as record
+from .runs import recorded as recorded
 from .sentences import sentences as sentences
 from .written import html as html
