@@ -105,6 +105,8 @@ def test_a_file_says_what_it_is_made_of(record: Callable[..., Any], tmp_path: Pa
         "images": 0,
         "pairs": 3,
         "parameters": {"max_evaluations": 20},
+        "keep": ["cosine", "evaluations", "converged"],
+        "quantiles": [],
     }
     assert attrs["network_weights"] == attrs["weights"] == simulated.small().digest
     assert attrs["seconds"] > 0

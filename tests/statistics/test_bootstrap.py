@@ -5,14 +5,8 @@ import pytest
 from scipy.stats import binomtest, bootstrap, spearmanr, t, ttest_1samp
 
 from vitgeom_nb.errors import ArgumentError
-from vitgeom_nb.statistics.bootstrap import (
-    absolute_sums,
-    mean_interval,
-    median_interval,
-    over_images,
-    rank_correlation,
-    wilson,
-)
+from vitgeom_nb.statistics.bootstrap import absolute_sums, over_images, rank_correlation
+from vitgeom_nb.statistics.intervals import mean_interval, median_interval, wilson
 
 TRIALS = 200  # a coverage of 95 % is seen to within 3.1 %, two standard errors
 

@@ -12,6 +12,7 @@ import xarray as xr
 
 from ..statistics.bootstrap import over_images
 from ..statistics.tables import interval, table
+from .direction_change import NOISY
 
 AFFINE = ("convolution", "linear", "average pooling")
 
@@ -33,7 +34,8 @@ def direction_change_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame
         for name, ends in found.items():
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
         row["tail"] = found["upper"][0] / found["median"][0]
-        rows.append(row | {"precision": bend.attrs["precision"].split(":")[0]})
+        clear = np.nanmedian(np.degrees(bend["noise_floor"].values)) <= NOISY * found["median"].value
+        rows.append(row | {"precision": "ok" if clear else "lost"})
     return table(bends, rows)
 
 

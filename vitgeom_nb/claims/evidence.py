@@ -43,8 +43,9 @@ class Planned(NamedTuple):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that the numbers depend on, beside the network and the version of the package."""
-        return {key: getattr(self, key) for key in ("measure", "data", "seed", "images", "pairs", "parameters")}
+        """What a recorded file is held against: all that its numbers depend on beside the network, and what is kept."""
+        keys = ("measure", "data", "seed", "images", "pairs", "parameters", "keep", "quantiles")
+        return {key: getattr(self, key) for key in keys}
 
 
 @cache

@@ -9,14 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from ..statistics.bootstrap import (
-    Interval,
-    mean_interval,
-    median_interval,
-    over_images,
-    rank_correlation,
-    wilson,
-)
+from ..statistics.bootstrap import over_images, rank_correlation
+from ..statistics.intervals import Interval, mean_interval, median_interval, wilson
 
 RESAMPLES = 1000
 AT_MOST = 10_000  # values of all images together; of more, each image gives quantiles of its own
