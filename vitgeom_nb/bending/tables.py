@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..statistics.bootstrap import over_images
+from ..statistics.bootstrap import over_images, thinned
 from ..statistics.tables import interval, table
 from .direction_change import NOISY
 
@@ -29,7 +29,8 @@ def direction_change_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame
         angle = np.degrees(bend["angle"].values)
         row: dict[str, object] = {"images": bend.sizes["image"], "directions": bend.sizes["direction"]}
         found = {
-            name: over_images(angle, partial(np.nanquantile, q=q)) for name, q in (("median", 0.5), ("upper", 0.95))
+            name: over_images(thinned(angle), partial(np.nanquantile, q=q))
+            for name, q in (("median", 0.5), ("upper", 0.95))
         }
         for name, ends in found.items():
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
