@@ -163,6 +163,9 @@ def test_a_network_that_does_not_load_is_passed_over(record: Callable[..., Any])
 def test_wrong_names_are_refused(record: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="no measurement 'horoscope'"):
         record(measures=["horoscope"])
+    for wrong in ("vit", [3]):
+        with pytest.raises(ArgumentError, match="networks"):
+            vg.claims.record(networks=wrong, run=tmp_path / "run", into=tmp_path / "kept")  # type: ignore[arg-type]
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be a folder"):
         vg.claims.record(networks=[NETWORK], run=tmp_path / "run", into=tmp_path / "file", measures=["match"])

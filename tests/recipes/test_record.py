@@ -37,3 +37,10 @@ def test_options_are_handed_on_and_the_status_says_whether_all_is_there(
         "device": "cuda",
     }
     assert said in capsys.readouterr().out
+
+
+def test_what_ends_it_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["record", "--tier", "pocket"])
+    assert record.main() == 2
+    said = capsys.readouterr().err
+    assert said == "There is no evidence of a tier 'pocket'; choose one of embedded, paper, pretrained.\n"

@@ -14,6 +14,7 @@ from ..core.arguments import checked
 from ..core.measurement import open_measurement, save_measurement
 from ..core.provenance import known
 from ..errors import ArgumentError, DataError
+from ..networks.vision_model import VisionModel
 from ..sweeps.plan import Network, slug
 from ..sweeps.progress import Summary
 from ..sweeps.runs import open_run
@@ -31,7 +32,7 @@ COMPRESSED = {"zlib": True, "complevel": 6, "shuffle": True}
 def record(
     tier: str = "embedded",
     *,
-    networks: Sequence[Any] | None = None,
+    networks: Sequence[str | VisionModel] | None = None,
     measures: Sequence[str] | None = None,
     run: str | Path | None = None,
     into: str | Path = FOLDER,
@@ -87,16 +88,16 @@ def record(
     plan = _chosen(evidence(tier), measures)
     out = settings.evidence_work(tier) if run is None else Path(run)
     engine = {"workers": workers, "scheduler": scheduler, "device": device}
-    found = [(model, describe(Source(model, device))) for model in networks or networks_of(tier)]
+    asked = networks_of(tier) if networks is None else networks
+    found = [(model, describe(Source(model, device))) for model in asked]
     rows = []
     for planned in plan:
         for model, network in found:
             if isinstance(network, Network):
                 place = Path(into) / slug(network.name) / f"{planned.name}.nc"
-                rows.append(
-                    (network.name, planned.name, planned.size, _one(model, network, planned, out, place, engine))
-                )
-    rows += [(str(model), "", 0, said) for model, said in found if not isinstance(said, Network)]
+                said = _one(model, network, planned, out, place, engine)
+                rows.append((network.name, planned.name, planned.size, said))
+    rows += [(str(model), "", 0, why) for model, why in found if not isinstance(why, Network)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -10,12 +10,14 @@ The same command goes on where it was ended, and leaves the files that are there
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
 
 from ..claims.recording import RECORDED, THERE, record
 from ..claims.runs import FOLDER
+from ..errors import VitgeomError
 
 
 def main() -> int:
@@ -32,7 +34,11 @@ def main() -> int:
     options = vars(parser.parse_args())
     if threads := options.pop("threads"):
         torch.set_num_threads(threads)
-    done = record(options.pop("tier"), networks=options.pop("models"), **options)
+    try:
+        done = record(options.pop("tier"), networks=options.pop("models"), **options)
+    except VitgeomError as error:
+        print(error, file=sys.stderr)
+        return 2
     print(done.to_string(index=False))
     return 0 if done["said"].isin((RECORDED, THERE)).all() else 1
 
