@@ -5,6 +5,7 @@ EPOCHS ?= 100
 PORT ?= 8000
 WORKERS ?= 2
 SIZE ?= small
+TIER ?= embedded
 # Threads of torch that wait shall sleep, not spin: beside other work spinning makes everything several times slower.
 # Kernels and workers inherit this; it counts only if it is set before torch is imported. GOMP_SPINCOUNT follows from it.
 export OMP_WAIT_POLICY ?= passive
@@ -75,8 +76,8 @@ pairs: $(VENV)/.book ## make the notebook of every chapter from its text
 bench: $(VENV)/.bench ## time every engine against peers and a floor (SIZE=small|large|all, ENGINES=..., DEVICE=...)
 	$(QUIET) $(BIN)/python -W ignore -m benchmarks $(ENGINES) --size $(SIZE) $(if $(DEVICE),--device $(DEVICE))
 
-evidence: $(VENV)/.book ## record what takes too long for a page (hours on two cores): a published network, and ours beside it
-	$(BIN)/python -m vitgeom_nb.recipes.record
+evidence: $(VENV)/.book ## record what the claims rest on (hours; it goes on where it was): TIER=embedded|paper|pretrained, RUN=...
+	$(BIN)/python -m vitgeom_nb.recipes.record --tier $(TIER) $(if $(RUN),--run "$(RUN)") $(if $(DEVICE),--device $(DEVICE))
 
 zoo: $(VENV)/.book ## train the embedded networks (EPOCHS=...) and write their weights and cards
 	$(BIN)/python -m vitgeom_nb.recipes.train --epochs $(EPOCHS)

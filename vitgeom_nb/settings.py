@@ -62,6 +62,11 @@ def zoo_work() -> Path:
     return Path(os.environ.get("VITGEOM_ZOO_WORK", "~/.cache/vitgeom/zoo")).expanduser()
 
 
+def evidence_work(tier: str) -> Path:
+    """Where the evidence of a tier is swept unless told: a folder in the user's cache."""
+    return Path("~/.cache/vitgeom/evidence").expanduser() / tier
+
+
 def torchvision_site() -> str:
     """Where torchvision's weights are fetched from: its own site, or what `VITGEOM_TORCHVISION_URL` names.
 

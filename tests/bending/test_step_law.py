@@ -123,3 +123,21 @@ def test_seed_and_file(images, tmp_path):
 def test_unusable_steps_are_one_clear_sentence(images, steps):
     with pytest.raises(ArgumentError, match=r"increasing order|finite"):
         vg.step_law(wrapped(Circle()), images, lengths=steps)
+
+
+def test_an_image_on_a_tie_of_a_maximum_turns_at_every_step():
+    """f(x) = (max(x1, x2), x1): where x1 = x2 the path has a corner of known angle, whatever the step."""
+
+    class Tie(torch.nn.Module):
+        def forward(self, x):
+            first = x.flatten(1)[:, :2]
+            return torch.stack([torch.nn.functional.max_pool1d(first[:, None], 2)[:, 0, 0], first[:, 0]], dim=1)
+
+    images = torch.full((1, 3, 4, 4), 0.5)
+    law = vg.step_law(wrapped(Tie()), images, directions=5, resamples=1)
+    found = law["angle"].values[0]
+    directions = Lines.make(wrapped(Tie()), images, 5, None, seed=0).directions[0].flatten(1)[:, :2].double().numpy()
+    for angles, (a, b) in zip(found, directions, strict=True):
+        before, beyond = np.array([min(a, b), a]), np.array([max(a, b), a])  # slopes on the two sides
+        expected = np.arccos(before @ beyond / np.linalg.norm(before) / np.linalg.norm(beyond))
+        np.testing.assert_allclose(angles, expected, rtol=1e-6)

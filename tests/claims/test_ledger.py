@@ -10,7 +10,7 @@ from vitgeom_nb.claims.rules import COMPARED, DOES_NOT_APPLY, JUDGED, NOT_MEASUR
 from vitgeom_nb.claims.runs import Recorded, family_of, tier_of
 from vitgeom_nb.claims.samples import across, kept, median, pooled, rank, share
 from vitgeom_nb.claims.sentences import COMPARISONS, claims
-from vitgeom_nb.statistics.bootstrap import mean_interval
+from vitgeom_nb.statistics.intervals import mean_interval
 
 from . import simulated as made
 

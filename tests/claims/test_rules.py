@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from vitgeom_nb.claims.rules import holm, judged, surprise
 from vitgeom_nb.claims.sentences import Rule
-from vitgeom_nb.statistics.bootstrap import Interval
+from vitgeom_nb.statistics.intervals import Interval
 
 ABOVE = Rule("above", 0.0, 0.1, "")
 BELOW = Rule("below", 0.0, 0.1, "")

@@ -6,7 +6,7 @@ import torch
 
 import vitgeom_nb as vg
 from vitgeom_nb import errors
-from vitgeom_nb.statistics.bootstrap import wilson
+from vitgeom_nb.statistics.intervals import wilson
 
 from ..tiny_networks import pixels, random_network
 

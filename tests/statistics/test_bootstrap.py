@@ -5,14 +5,8 @@ import pytest
 from scipy.stats import binomtest, bootstrap, spearmanr, t, ttest_1samp
 
 from vitgeom_nb.errors import ArgumentError
-from vitgeom_nb.statistics.bootstrap import (
-    absolute_sums,
-    mean_interval,
-    median_interval,
-    over_images,
-    rank_correlation,
-    wilson,
-)
+from vitgeom_nb.statistics.bootstrap import absolute_sums, over_images, rank_correlation, thinned
+from vitgeom_nb.statistics.intervals import mean_interval, median_interval, wilson
 
 TRIALS = 200  # a coverage of 95 % is seen to within 3.1 %, two standard errors
 
@@ -214,3 +208,16 @@ def test_a_median_of_values_beyond_all_others():
     assert found.value == expected.value
     assert [found.low, found.high] == [-np.inf if expected.low == -9 else expected.low, np.inf]
     assert np.isnan(median_interval([-np.inf] * 4 + [np.inf] * 4).value)
+
+
+def test_thinned_values_keep_the_quantiles_and_their_intervals():
+    own = np.random.default_rng(0)
+    values = np.exp(own.normal(own.normal(0, 0.5, (200, 1, 1)), 0.7, (200, 20, 49)))
+    few = thinned(values)
+    assert few.shape == (200, 50)
+    for q in (0.5, 0.95):
+        assert np.quantile(few, q) == pytest.approx(np.quantile(values, q), rel=0.02)
+    short, whole = (over_images(v, np.median, resamples=200) for v in (few, values.reshape(200, -1)))
+    assert short.high - short.low == pytest.approx(whole.high - whole.low, rel=0.2)
+    holes = np.where(own.random(values.shape) < 0.1, np.nan, values)
+    assert not np.isnan(thinned(holes)).any()

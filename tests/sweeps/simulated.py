@@ -134,6 +134,13 @@ def troubled(model: object, found: vg.Images) -> dict[str, np.ndarray]:
     return told(model, found)
 
 
+def troubled_spectrum(model: vg.VisionModel, found: vg.Images) -> object:
+    """A measurement that raises at the image that the environment names."""
+    if trouble("SIMULATED_RAISES", found):
+        raise ValueError("of no good")
+    return vg.singular_spectrum(model, found)
+
+
 def flat_1000() -> Flat:
     return Flat(1_000)
 

@@ -12,7 +12,7 @@ import xarray as xr
 import vitgeom_nb as vg
 from vitgeom_nb.core.measurement import UNITS
 from vitgeom_nb.errors import ArgumentError
-from vitgeom_nb.sweeps import measures, shards
+from vitgeom_nb.sweeps import entries, measures, shards
 from vitgeom_nb.sweeps.images import partner
 
 from .simulated import here
@@ -36,22 +36,22 @@ def test_what_the_issue_of_a_sweep_asks_for_is_there() -> None:
 
 
 def test_texts() -> None:
-    plain = measures.entry("curvature")
+    plain = entries.entry("curvature")
     assert (plain.label, plain.measure.name, plain.parameters, plain.images) == ("curvature", "curvature", {}, None)
-    long = measures.entry("published=direction_change:directions=1000,steps=50,images=10,block=1")
+    long = entries.entry("published=direction_change:directions=1000,steps=50,images=10,block=1")
     assert (long.label, long.measure.name, long.images, long.size) == ("published", "direction_change", 10, 1)
     assert long.parameters == {"directions": 1000, "steps": 50}
-    listed = measures.entry('lldlc:radii=[0.1,1.0],kinds=["random","top"],slopes=False')
+    listed = entries.entry('lldlc:radii=[0.1,1.0],kinds=["random","top"],slopes=False')
     assert listed.parameters == {"radii": [0.1, 1.0], "kinds": ["random", "top"], "slopes": False}
-    assert measures.entry("match:method=adam,lr=0.01").parameters == {"method": "adam", "lr": 0.01}
-    assert measures.entry("travel_distance:labels=own").labels == "own"
-    own = measures.entry(f"mine={here('told')}:images=3")
+    assert entries.entry("match:method=adam,lr=0.01").parameters == {"method": "adam", "lr": 0.01}
+    assert entries.entry("travel_distance:labels=own").labels == "own"
+    own = entries.entry(f"mine={here('told')}:images=3")
     assert (own.label, own.measure.name, own.images) == ("mine", "told", 3)
 
 
 def test_a_shard_holds_whole_calls() -> None:
-    assert measures.entry("predictions:block=40").size == 64
-    assert measures.entry("travel_distance:block=4").size == 4
+    assert entries.entry("predictions:block=40").size == 64
+    assert entries.entry("travel_distance:block=4").size == 4
 
 
 @pytest.mark.parametrize(
@@ -72,18 +72,18 @@ def test_a_shard_holds_whole_calls() -> None:
 )
 def test_what_no_text_may_say(text: str, words: str) -> None:
     with pytest.raises(ArgumentError, match=words):
-        measures.entry(text)
+        entries.entry(text)
 
 
 def test_two_measures_have_two_labels() -> None:
     with pytest.raises(ArgumentError, match="Two measures are called 'match'"):
-        measures.entries(["match", "match:method=adam"])
-    both = measures.entries({"slow": "match", "fast": ("match", {"method": "adam"})})
+        entries.entries(["match", "match:method=adam"])
+    both = entries.entries({"slow": "match", "fast": ("match", {"method": "adam"})})
     assert [(one.label, dict(one.parameters)) for one in both] == [("slow", {}), ("fast", {"method": "adam"})]
     with pytest.raises(ArgumentError, match="nothing to measure"):
-        measures.entries([])
+        entries.entries([])
     with pytest.raises(ArgumentError, match="A measure is a name"):
-        measures.entries([3])
+        entries.entries([3])
 
 
 def test_a_function_of_ones_own_joins_with_one_decorator() -> None:
@@ -93,7 +93,7 @@ def test_a_function_of_ones_own_joins_with_one_decorator() -> None:
 
     found = measures.find("gap")
     assert (found.unit, found.together, found.block, found.source) == ("pair", 2, 6, measures.digest_of_source(gap))
-    assert measures.entries([gap])[0].measure is found
+    assert entries.entries([gap])[0].measure is found
     with pytest.raises(ArgumentError, match="a measure of this package"):
         vg.measure(gap, name="match")
     with pytest.raises(ArgumentError, match="not written in Python"):

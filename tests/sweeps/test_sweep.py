@@ -15,8 +15,7 @@ import xarray as xr
 import vitgeom_nb as vg
 from vitgeom_nb.core import whole_files
 from vitgeom_nb.errors import ArgumentError, DataError, Interrupted
-from vitgeom_nb.sweeps import sweep as sweep_module
-from vitgeom_nb.sweeps import work
+from vitgeom_nb.sweeps import planning, work
 from vitgeom_nb.sweeps.images import partner
 
 from .simulated import Numbered, here, small
@@ -208,7 +207,7 @@ def test_nothing_is_mixed(tmp_path: Path, change: dict[str, Any], words: str) ->
 
 def test_another_version_is_not_mixed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     swept(tmp_path, n=4)
-    monkeypatch.setattr(sweep_module, "package_version", lambda: "9.9")
+    monkeypatch.setattr(planning, "package_version", lambda: "9.9")
     with pytest.raises(DataError, match="another version"):
         swept(tmp_path, n=8)
 
@@ -224,7 +223,7 @@ def test_a_worker_with_another_version_or_other_weights_measures_nothing(
     monkeypatch.undo()
     real = work.network
     monkeypatch.setattr(work, "network", lambda source: real(work.Source(here("other"))))
-    monkeypatch.setattr(sweep_module._Plan, "_of_network", _named_small(sweep_module._Plan._of_network))
+    monkeypatch.setattr(planning.Plan, "_of_network", _named_small(planning.Plan._of_network))
     assert "are not those of the run" in str(swept(tmp_path, n=4))
     assert not files(tmp_path)
 

@@ -15,7 +15,8 @@ from ..core.batching import in_batches
 from ..core.measurement import Stopwatch, Variable, measurement
 from ..errors import ArgumentError, keeping
 from ..networks.vision_model import VisionModel
-from ..statistics.bootstrap import Interval, over_images
+from ..statistics.bootstrap import over_images
+from ..statistics.intervals import Interval
 from .image_lines import Lines, embeddings_along, rounding_along, turning_angle
 
 STATISTICS = ("median", "rms")

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..statistics.bootstrap import over_images
+from ..statistics.bootstrap import over_images, thinned
 from ..statistics.tables import interval, table
+from .direction_change import NOISY
 
 AFFINE = ("convolution", "linear", "average pooling")
 
@@ -28,12 +29,14 @@ def direction_change_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame
         angle = np.degrees(bend["angle"].values)
         row: dict[str, object] = {"images": bend.sizes["image"], "directions": bend.sizes["direction"]}
         found = {
-            name: over_images(angle, partial(np.nanquantile, q=q)) for name, q in (("median", 0.5), ("upper", 0.95))
+            name: over_images(thinned(angle), partial(np.nanquantile, q=q))
+            for name, q in (("median", 0.5), ("upper", 0.95))
         }
         for name, ends in found.items():
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
         row["tail"] = found["upper"][0] / found["median"][0]
-        rows.append(row | {"precision": bend.attrs["precision"].split(":")[0]})
+        clear = np.nanmedian(np.degrees(bend["noise_floor"].values)) <= NOISY * found["median"].value
+        rows.append(row | {"precision": "ok" if clear else "lost"})
     return table(bends, rows)
 
 

@@ -18,7 +18,8 @@ from ..core.measurement import Stopwatch, Variable, measurement
 from ..core.random_directions import direction_of, image_keys, rms
 from ..errors import ArgumentError, keeping
 from ..networks.vision_model import VisionModel
-from ..statistics.bootstrap import median_interval, rank_correlation
+from ..statistics.bootstrap import rank_correlation
+from ..statistics.intervals import median_interval
 from .label_search import ALREADY_WRONG, CROSSED, Search, Travel, beyond, moved, outcome_names
 from .travel import Way
 

@@ -12,7 +12,8 @@ from ..core.arguments import checked
 from ..core.measurement import Stopwatch, Variable, measurement
 from ..errors import ArgumentError, kept_as
 from ..networks.vision_model import VisionModel
-from ..statistics.bootstrap import absolute_sums, mean_interval, wilson
+from ..statistics.bootstrap import absolute_sums
+from ..statistics.intervals import mean_interval, wilson
 from .logits import labelled_logits
 from .predictions import Predictions
 

@@ -13,7 +13,8 @@ from ..core.arguments import checked
 from ..core.measurement import Stopwatch, Variable, measurement
 from ..errors import ArgumentError
 from ..networks.vision_model import VisionModel
-from ..statistics.bootstrap import Interval, percentile_band
+from ..statistics.bootstrap import percentile_band
+from ..statistics.intervals import Interval
 from .logits import labelled_logits
 from .predictions import Predictions
 

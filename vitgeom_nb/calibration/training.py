@@ -14,7 +14,7 @@ from ..core.provenance import Origin
 from ..core.whole_files import reading
 from ..errors import ModelError
 from ..networks.embedded import FAMILIES, REPAIR, card, zoo_file
-from ..statistics.bootstrap import wilson
+from ..statistics.intervals import wilson
 
 
 @checked

@@ -2,9 +2,11 @@
 
 from .evidence import evidence as evidence
 from .evidence import reduced as reduced
-from .ledger import references as references
 from .ledger import table as table
-from .ledger import undecided as undecided
+from .open_questions import undecided as undecided
 from .presets import preset as preset
+from .recording import record as record
+from .runs import recorded as recorded
 from .sentences import sentences as sentences
+from .toolkit import references as references
 from .written import html as html

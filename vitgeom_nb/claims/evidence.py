@@ -1,4 +1,4 @@
-"""What is run for the evidence of a tier, and what is kept of it."""
+"""What is run for the evidence of a tier, on which networks, and what is kept of it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import xarray as xr
 
 from ..core.arguments import checked
 from ..errors import ArgumentError
+from ..networks.tables import models
 from ..settings import TIERS
 
 LEVELS = np.linspace(0, 1, 101)
@@ -35,10 +36,39 @@ class Planned(NamedTuple):
     together: bool
     """Whether all images must be one block, since they are compared with each other."""
 
+    @property
+    def size(self) -> int:
+        """How many images or pairs."""
+        return self.images or self.pairs
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a recorded file is held against: all that its numbers depend on beside the network, and what is kept."""
+        keys = ("measure", "data", "seed", "images", "pairs", "parameters", "keep", "quantiles")
+        return {key: getattr(self, key) for key in keys}
+
 
 @cache
 def _read() -> dict[str, Any]:
     return tomllib.loads((files(__package__) / "evidence.toml").read_text(encoding="utf-8"))
+
+
+def _tier(name: str) -> dict[str, Any]:
+    known = _read()["tier"]
+    if name not in known:
+        raise ArgumentError(f"There is no evidence of a tier {name!r}; choose one of {', '.join(known)}.")
+    return known[name]
+
+
+def networks_of(tier: str) -> list[str]:
+    """The networks that the evidence of a tier is about.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such tier.
+    """
+    return [str(name) for table in _tier(tier)["networks"] for name in models(table).index]
 
 
 @checked
@@ -48,12 +78,13 @@ def evidence(tier: str = "embedded") -> tuple[Planned, ...]:
     Parameters
     ----------
     tier
-        `"embedded"` or `"paper"`.
+        `"embedded"`, `"paper"`, or `"pretrained"`, a published network on the photographs that ship.
 
     Returns
     -------
     tuple of Planned
-        Each with `name`, `measure`, `data`, `seed`, `images` or `pairs`, `parameters`, and what is kept.
+        Each with `name`, `measure`, `data`, `seed`, `images` or `pairs`, `parameters`, and what is kept; what decides
+        most for the least time comes first.
 
     Raises
     ------
@@ -67,14 +98,13 @@ def evidence(tier: str = "embedded") -> tuple[Planned, ...]:
     >>> sizes["travel_distance"], sizes["match"]
     (5000, 100)
     """
-    if tier not in TIERS:
-        raise ArgumentError(f"There is no tier {tier!r}; choose one of {', '.join(TIERS)}.")
+    about = _tier(tier)
     return tuple(
         Planned(
             name=entry["name"],
             measure=entry.get("measure", entry["name"]),
-            data=_read()["tier"][tier]["data"],
-            seed=entry["seed"],
+            data=about["data"],
+            seed=about["seed"],
             images=entry.get("images", 0),
             pairs=entry.get("pairs", 0),
             parameters=dict(entry.get("parameters", {})),
@@ -89,7 +119,7 @@ def evidence(tier: str = "embedded") -> tuple[Planned, ...]:
 
 @checked
 def reduced(measurement: xr.Dataset, name: str, tier: str = "embedded") -> xr.Dataset:
-    """What is kept of a measurement of the evidence: its variables in single precision, quantiles of large arrays.
+    """What is kept of a measurement of the evidence: variables in single precision, quantiles of large arrays.
 
     Parameters
     ----------
@@ -98,7 +128,7 @@ def reduced(measurement: xr.Dataset, name: str, tier: str = "embedded") -> xr.Da
     name
         Its name in the evidence.
     tier
-        `"embedded"` or `"paper"`.
+        Whose evidence, as for `evidence`.
 
     Returns
     -------
@@ -123,12 +153,24 @@ def reduced(measurement: xr.Dataset, name: str, tier: str = "embedded") -> xr.Da
     found = {planned.name: planned for planned in evidence(tier)}.get(name)
     if found is None:
         raise ArgumentError(f"There is no measurement {name!r} in the evidence of the {tier} tier.")
-    lacks = [key for key in (*found.keep, *found.quantiles) if key not in measurement.variables]
+    return kept_of(measurement, found)
+
+
+def kept_of(measurement: xr.Dataset, planned: Planned) -> xr.Dataset:
+    """What is kept of a measurement of the evidence, as `reduced` says it.
+
+    Raises
+    ------
+    ArgumentError
+        If the measurement lacks what is to be kept.
+    """
+    lacks = [key for key in (*planned.keep, *planned.quantiles) if key not in measurement.variables]
     if lacks:
-        raise ArgumentError(f"This measurement cannot be {name} of the evidence: it has no {' and no '.join(lacks)}.")
-    out = measurement[list(found.keep)]
-    out = out.assign({key: out[key].astype(np.float32) for key in out.data_vars if out[key].dtype == np.float64})
-    for key in found.quantiles:
+        words = " and no ".join(lacks)
+        raise ArgumentError(f"This measurement cannot be {planned.name} of the evidence: it has no {words}.")
+    out = measurement[list(planned.keep)]
+    out = out.assign({key: out[key].astype(_smallest(out[key].values)) for key in out.data_vars})
+    for key in planned.quantiles:
         values = measurement[key].transpose("image", ...)
         flat = values.values.reshape(values.sizes["image"], -1)
         attributes = values.attrs | {"long_name": f"quantiles of the {values.attrs['long_name']}"}
@@ -139,5 +181,18 @@ def reduced(measurement: xr.Dataset, name: str, tier: str = "embedded") -> xr.Da
         )
         out["quantile"] = (("quantile",), LEVELS, {"units": "1", "long_name": "share of the values below"})
         out = out.set_coords("quantile")
+        if "image" in measurement.coords:
+            out = out.assign_coords(image=measurement["image"])
     out.attrs = dict(measurement.attrs)
     return out
+
+
+def _smallest(values: np.ndarray) -> np.dtype[Any]:
+    """Single precision for numbers, the shortest signed integers that hold the whole ones, anything else as it is."""
+    if values.dtype == np.float64:
+        return np.dtype(np.float32)
+    if values.dtype.kind not in "iu" or not values.size:
+        return values.dtype
+    least, most = int(values.min()), int(values.max())
+    fitting = (bits for bits in (16, 32) if -(2 ** (bits - 1)) <= least and most < 2 ** (bits - 1))
+    return np.dtype(f"int{next(fitting, 64)}")

@@ -11,17 +11,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..calibration.reliability import in_bins
 from ..core.arguments import checked
 from ..errors import ArgumentError
-from ..statistics.bootstrap import FEWEST, Interval, absolute_sums, mean_interval, wilson
+from ..statistics.intervals import FEWEST, Interval
 from ..statistics.verdicts import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
 from .beside import BESIDE
-from .quantities import QUANTITIES, Lacking, Measured, NoSuchPart, confidence_and_hits, need
+from .quantities import QUANTITIES, Lacking, NoSuchPart
 from .rules import COMPARED, DOES_NOT_APPLY, JUDGED, NOT_MEASURED, holm, judged, surprise
 from .runs import family_of, opened, tier_of
 from .samples import Sample, across
-from .sentences import Claim, claims, toolkit_values
+from .sentences import Claim, claims
 
 COLUMNS: tuple[str, ...] = ("claim", "network", "estimate", "low", "high", "n", "verdict", "corrected", "p")
 COLUMNS += ("family", "quantity", "unit")
@@ -30,7 +29,6 @@ ALL_NETWORKS = "all networks"
 CLASS_ROWS = {"transformer": "transformers", "CNN": "CNNs", "difference": "transformers − CNNs"}
 NOTHING = Interval(math.nan, math.nan, math.nan)
 ALPHA = 0.05
-TOOLKIT_BINS = 10
 
 
 class Entry(NamedTuple):
@@ -258,91 +256,3 @@ def _throughout(verdicts: pd.Series, complete: bool) -> str:
     if (verdicts == NOT_SUPPORTED).any():
         return NOT_SUPPORTED
     return SUPPORTED if complete and (verdicts == SUPPORTED).all() else INCONCLUSIVE
-
-
-@checked(table=("claim", "network", "verdict", "estimate", "low", "high", "n", "family"))
-def undecided(table: pd.DataFrame) -> pd.DataFrame:
-    r"""How many images it would take to decide what is inconclusive, should the estimates stay where they are.
-
-    .. math:: n' = n \left( \frac{h}{d} \right)^2
-
-    with h the half of the interval on the side of the nearest border, and d the distance to that border: intervals
-    shrink like one over the root of n.
-
-    Parameters
-    ----------
-    table
-        What `table` returns.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns `claim`, `network`, `estimate`, `border`, `n` and `needed`, rounded up; infinite where the estimate is
-        on the border. Rows without an interval are left out.
-
-    Examples
-    --------
-    >>> import vitgeom_nb as vg
-    >>> vg.claims.undecided(vg.claims.table({}, networks=["vit"])).empty
-    True
-    """
-    rows = []
-    for row in table[table["verdict"] == INCONCLUSIVE].to_dict("records"):
-        rule = claims()[row["claim"]].rule(row["family"])
-        if rule is None or math.isnan(row["low"]) or math.isinf(row["estimate"]):
-            continue
-        border = min(rule.bounds, key=lambda bound: abs(bound - row["estimate"]))
-        distance = abs(row["estimate"] - border)
-        half = row["estimate"] - row["low"] if border < row["estimate"] else row["high"] - row["estimate"]
-        needed = math.inf if distance == 0 else math.ceil(row["n"] * (half / distance) ** 2)
-        shown = {key: row[key] for key in ("claim", "network", "estimate", "n")}
-        rows.append(shown | {"border": border, "needed": needed})
-    return pd.DataFrame(rows, columns=["claim", "network", "estimate", "border", "n", "needed"])
-
-
-@checked
-def references(run: Any = None) -> pd.DataFrame:
-    """What the authors' own toolkit gives, beside what a run has of the same weights.
-
-    Parameters
-    ----------
-    run
-        As for `table`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns `network`, `quantity`, `value` (to meet), `images` (behind it), `measured`, `low`, `high`, `n`, and
-        `verdict`: `met` where the 95 % interval holds the value, `not met`, or `not measured yet`. The expected
-        error is that of ten bins.
-
-    Examples
-    --------
-    >>> import vitgeom_nb as vg
-    >>> vg.claims.references({}).verdict.unique().tolist()
-    ['not measured yet']
-    """
-    measured, rows = opened(run), []
-    for entry in toolkit_values():
-        try:
-            found, n = _toolkit(measured.get(entry["network"], {}), entry["quantity"])
-            word = "met" if found.low <= entry["value"] <= found.high else "not met"
-        except Lacking:
-            found, n, word = NOTHING, 0, NOT_MEASURED
-        row = {"network": entry["network"], "quantity": entry["quantity"], "value": entry["value"]}
-        row |= {"images": entry["n"], "measured": found.value, "low": found.low, "high": found.high}
-        rows.append(row | {"n": n, "verdict": word})
-    return pd.DataFrame(rows)
-
-
-def _toolkit(measured: Measured, quantity: str) -> tuple[Interval, int]:
-    import torch
-
-    confidence, hits = confidence_and_hits(need(measured, "predictions"))
-    gap = hits.astype(np.float64) - confidence
-    if quantity == "accuracy":
-        return Interval(*(float(end) for end in wilson(hits.sum(), len(hits)))), len(hits)
-    if quantity == "signed ECE":
-        return mean_interval(gap), len(gap)
-    bins = in_bins(torch.from_numpy(np.asarray(confidence)), torch.from_numpy(hits), TOOLKIT_BINS)
-    return absolute_sums(gap, bins.which.numpy(), TOOLKIT_BINS), len(gap)

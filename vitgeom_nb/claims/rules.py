@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import norm
 
-from ..statistics.bootstrap import LEVEL, Interval
+from ..statistics.intervals import LEVEL, Interval
 from ..statistics.verdicts import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
 from .sentences import Rule
 

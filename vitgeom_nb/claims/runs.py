@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
+from ..core.arguments import checked
 from ..core.measurement import Variable, measurement, open_measurement
 from ..errors import ArgumentError, DataError
 from ..networks.catalogue import CATALOGUE, PUBLISHED
 from ..networks.embedded import CONTROLS, FAMILIES, architecture, card
-from ..sweeps.runs import open_run
+from ..sweeps.runs import open_run, with_summary
 
-UNTRAINED = "untrained"
 FOLDER = "evidence"
 
 
@@ -78,10 +78,55 @@ class RecordedNetwork(Mapping[str, xr.Dataset]):
 def _read(path: Path, changed: int) -> xr.Dataset:
     """A recorded measurement, which must be of the weights that ship."""
     found, network = open_measurement(path), path.parent.name
-    ships = network in FAMILIES and not path.stem.startswith(UNTRAINED)
-    if ships and found.attrs["weights"] != card(network)["sha256"]:
+    of_weights = found.attrs.get("network_weights", found.attrs["weights"])
+    if network in FAMILIES and of_weights != card(network)["sha256"]:
         raise DataError(f"{path} was measured with other weights than {network} has now; delete it and record it anew.")
-    return found
+    return with_summary(found, found.attrs.get("measure"), int(found.attrs["seed"]))
+
+
+@checked
+def recorded(name: str, live: Sequence[xr.Dataset] = ()) -> list[xr.Dataset]:
+    """Measurements at full size: for each live one what the evidence has recorded, or itself where it has nothing.
+
+    Parameters
+    ----------
+    name
+        Of the measurement in the evidence.
+    live
+        Measurements of the same kind, whose networks are asked for; those of other weights stay as they are. Without
+        them, all that is recorded of this name.
+
+    Returns
+    -------
+    list of xarray.Dataset
+        In the order of `live`, or of the networks in tables.
+
+    Raises
+    ------
+    DataError
+        If a recorded file is damaged.
+
+    Examples
+    --------
+    >>> import vitgeom_nb as vg
+    >>> vg.claims.recorded("no_such_measure")
+    []
+    """
+    try:
+        known = opened(None)
+    except DataError:  # an installation without a working copy
+        known = {}
+    if not live:
+        return [found[name] for found in known.values() if name in found]
+    return [_at_full_size(name, one, known.get(str(one.attrs.get("model")), {})) for one in live]
+
+
+def _at_full_size(name: str, live: xr.Dataset, known: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    if name not in known:
+        return live
+    found = known[name]
+    same = live.attrs["weights"] in (found.attrs.get("network_weights"), found.attrs["weights"])
+    return found if same else live
 
 
 @cache

@@ -9,17 +9,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from ..statistics.bootstrap import (
-    Interval,
-    mean_interval,
-    median_interval,
-    over_images,
-    rank_correlation,
-    wilson,
-)
+from ..statistics.bootstrap import over_images, rank_correlation, thinned
+from ..statistics.intervals import Interval, mean_interval, median_interval, wilson
 
 RESAMPLES = 1000
-AT_MOST = 10_000  # values of all images together; of more, each image gives quantiles of its own
 
 
 @dataclass(frozen=True)
@@ -132,13 +125,7 @@ def pooled(values: Any, quantile: float) -> Sample:
 
     Where there are very many, each image gives evenly spaced order statistics of its own.
     """
-    flat = np.asarray(values, dtype=np.float64)
-    flat = flat.reshape(len(flat), -1)
-    each = max(49, AT_MOST // max(1, len(flat)))
-    if flat.shape[1] > each:
-        levels = (np.arange(each) + 0.5) / each
-        flat = np.nanquantile(flat, levels, axis=1, method="inverted_cdf").T
-    return Sample(flat, "pooled", quantile)
+    return Sample(thinned(values), "pooled", quantile)
 
 
 def kept(before: Any, after: Any) -> Sample:

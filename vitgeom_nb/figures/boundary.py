@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..core.arguments import checked
 from ..core.measurement import parameters
-from ..statistics.bootstrap import mean_interval
+from ..statistics.intervals import mean_interval
 from ..statistics.tables import interval
 from .style import as_list, by_network, literal, look, panels, show_image, show_signed, subplots
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ..core.arguments import checked
 from ..core.measurement import parameters
 from ..errors import ArgumentError
-from ..statistics.bootstrap import wilson
+from ..statistics.intervals import wilson
 from .style import by_network, panels, subplots
 
 POINTS = 400

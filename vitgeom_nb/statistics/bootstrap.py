@@ -1,104 +1,23 @@
-"""Every interval of the package: 95 %, over images drawn from all there could be; NaN ends where there are too few."""
+"""Intervals by drawing images anew: 95 %, over images drawn from all there could be; NaN ends for too few."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap, norm, quantile_test, rankdata, t
+from scipy.stats import bootstrap, norm, rankdata, t
 
-from ..core.measurement import Variable
 from ..errors import ArgumentError
+from .intervals import FEWEST, LEVEL, Interval, no_interval
 
-LEVEL = 0.95
-FEWEST = 6  # the fewest whose range holds the median with 95 %: 1 - 2/2^6; below, there is no interval of any kind
+AT_MOST, FEWEST_EACH = 10_000, 49  # values of all images together, and of each, that are resampled
 AT_ONCE = 2_000_000  # image numbers drawn at a time: bounds the memory
 JACKKNIFED = 1000  # with more images the acceleration of BCa is lost in the noise of the resamples, and costs too much
 
 Statistic = Callable[[np.ndarray], np.ndarray]
-
-
-class Interval(NamedTuple):
-    """A value, or an array of them, and the ends of its 95 % interval, NaN where there is none."""
-
-    value: Any
-    low: Any
-    high: Any
-
-    def variables(self, name: str, units: str, words: str, dims: Sequence[str] = ()) -> dict[str, Variable]:
-        """Variables `name`, `name_low` and `name_high` of a measurement; `words` name the quantity."""
-        named = {
-            name: (self.value, words),
-            f"{name}_low": (self.low, f"lower end of the 95 % interval of the {words}"),
-            f"{name}_high": (self.high, f"upper end of the 95 % interval of the {words}"),
-        }
-        return {key: Variable(dims, values, units, long_name) for key, (values, long_name) in named.items()}
-
-
-def mean_interval(values: Any) -> Interval:
-    r"""Mean of the values `(N,)` that are not NaN, with Student's interval.
-
-    .. math:: \bar v \pm t_{0.975,\,N-1}\, \frac{s}{\sqrt N}
-
-    Examples
-    --------
-    >>> from vitgeom_nb.statistics.bootstrap import mean_interval
-    >>> [round(end, 3) for end in mean_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])]
-    [3.5, 1.537, 5.463]
-    """
-    known = _known(values)
-    if len(known) < FEWEST:
-        return _none(known.mean() if len(known) else np.nan)
-    middle = float(known.mean())
-    half = float(t.ppf((1 + LEVEL) / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
-    return Interval(middle, middle - half, middle + half)
-
-
-def median_interval(values: Any) -> Interval:
-    """Median of the values `(N,)` that are not NaN, with the interval between two of them that the sign test gives.
-
-    Values may be infinite, where all that is known of them is that they lie beyond all others. The interval
-    holds the median of any continuous distribution with at least 95 %.
-
-    Examples
-    --------
-    >>> from vitgeom_nb.statistics.bootstrap import median_interval
-    >>> [float(end) for end in median_interval([1, 2, 3, 4, 5, 6])]
-    [3.5, 1.0, 6.0]
-    """
-    known = _known(values)
-    with np.errstate(invalid="ignore"):  # half of them at one infinity, half at the other
-        middle = float(np.median(known)) if len(known) else np.nan
-    if len(known) < FEWEST:
-        return _none(middle)
-    # not the bootstrap: of 6 to 10 values it would hold the median with 90 % only
-    low, high = quantile_test(known, p=0.5).confidence_interval(LEVEL)
-    return Interval(middle, float(low), float(high))
-
-
-def wilson(successes: Any, count: Any) -> Interval:
-    r"""Proportions k / n with Wilson's interval [wilson1927]; NaN where there was no trial.
-
-    .. math:: \frac{p + z^2 / 2n \pm z \sqrt{p (1 - p) / n + z^2 / 4n^2}}{1 + z^2 / n}, \qquad p = k / n,\ z = 1.96
-
-    The distribution of a proportion is known whatever the count, so this one interval also stands for fewer than six.
-
-    Examples
-    --------
-    >>> from vitgeom_nb.statistics.bootstrap import wilson
-    >>> [round(float(end), 3) for end in wilson(50, 100)]
-    [0.5, 0.404, 0.596]
-    """
-    k, n = (np.asarray(v, dtype=np.float64) for v in (successes, count))
-    z = norm.ppf((1 + LEVEL) / 2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = k / n
-        centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return Interval(share, np.maximum(centre - half, 0), np.minimum(centre + half, 1))
 
 
 def rank_correlation(a: Any, b: Any, resamples: int = 1000, seed: int = 0) -> Interval:
@@ -129,10 +48,31 @@ def rank_correlation(a: Any, b: Any, resamples: int = 1000, seed: int = 0) -> In
 
     _check(resamples)
     if len(a) < 3:
-        return _none(np.nan)
+        return no_interval(np.nan)
     # ranks of a resample hold ties, which spread the correlations enough: here nothing is to be expanded
     found = _bca(len(a), correlation, resamples, seed, LEVEL)
-    return _none(found.value) if abs(found.value) > 1 - 1e-12 else found
+    return no_interval(found.value) if abs(found.value) > 1 - 1e-12 else found
+
+
+def thinned(values: Any) -> np.ndarray:
+    """Values `(image, ...)` as `(image, K)`: where there are very many, K evenly spaced order statistics of each image.
+
+    Quantiles of all of them together hardly change, and are resampled in a fraction of the time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vitgeom_nb.statistics.bootstrap import thinned
+    >>> thinned(np.zeros((2, 3, 4))).shape, thinned(np.zeros((1000, 90, 90))).shape
+    ((2, 12), (1000, 49))
+    """
+    flat = np.asarray(values, dtype=np.float64)
+    flat = flat.reshape(len(flat), -1)
+    each = max(FEWEST_EACH, AT_MOST // max(1, len(flat)))
+    if flat.shape[1] <= each:
+        return flat
+    levels = (np.arange(each) + 0.5) / each
+    return np.nanquantile(flat, levels, axis=1, method="inverted_cdf").T
 
 
 def over_images(
@@ -196,7 +136,7 @@ def absolute_sums(values: Any, group: Any, groups: int, resamples: int = 1000, s
     plain = sums(np.arange(count)[None])
     value = float(np.abs(plain).sum())
     if count < FEWEST:
-        return _none(value)
+        return no_interval(value)
     noise = _resampled(count, sums, resamples, seed) - plain
     clear = np.where(np.abs(plain) > 2 * noise.std(axis=1, keepdims=True), plain, 0.0)
     levels = (1 - LEVEL) / 2, (1 + LEVEL) / 2
@@ -239,15 +179,6 @@ def percentile_band(count: int, statistic: Statistic, resamples: int = 200, seed
     ends = np.full((2, len(one)), np.nan)
     ends[:, known] = np.nanquantile(drawn[known], ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=1)
     return ends[0], ends[1]
-
-
-def _known(values: Any) -> np.ndarray:
-    values = np.asarray(values, dtype=np.float64)
-    return values[~np.isnan(values)]
-
-
-def _none(value: Any) -> Interval:
-    return Interval(float(value), float("nan"), float("nan"))
 
 
 def _pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -301,11 +232,11 @@ def _bca(count: int, statistic: Statistic, resamples: int, seed: int, level: flo
     _check(resamples)
     value = float(statistic(np.arange(count)[None])[0])
     if count < FEWEST or np.isnan(value):
-        return _none(value)
+        return no_interval(value)
     drawn = _resampled(count, statistic, resamples, seed)
     drawn = drawn[~np.isnan(drawn)]
     if 2 * len(drawn) < resamples:
-        return _none(value)
+        return no_interval(value)
     if np.ptp(drawn) <= 1e-12 * np.abs(drawn).max():  # all images say the same
         return Interval(value, value, value)
     for method in ("BCa", "percentile") if count <= JACKKNIFED else ("percentile",):

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 import xarray as xr
 
-from .bootstrap import median_interval
+from .intervals import median_interval
 
 
 def interval(measurement: xr.Dataset, name: str, form: str = ".3f", scale: float = 1.0) -> str:

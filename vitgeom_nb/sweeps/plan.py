@@ -12,8 +12,8 @@ from typing import Any
 
 from ..core.whole_files import write_whole
 from ..errors import DataError
+from .entries import Entry
 from .images import About
-from .measures import Entry
 
 FORMAT = 1
 LARGEST = 2**24  # bytes of a document

@@ -93,9 +93,19 @@ class OfNetwork(Networks):
 
     def _opened(self, key: str) -> xr.Dataset:
         place = self._places[key]
-        if not isinstance(place, Folder):
-            return with_summary(opened(*place), place[1].get("measure"), int(self._attrs["seed"]))
-        return with_summary(place.dataset(self._attrs), place.document["measure"], place.document["seed"])
+        packed = not isinstance(place, Folder)
+        measure = place[1].get("measure") if packed else place.document["measure"]
+        return with_summary(self.measured(key), measure, int(self._attrs["seed"]))
+
+    def measured(self, key: str) -> xr.Dataset:
+        """What was measured image by image, without the statistics of all of them."""
+        place = self._places[key]
+        return place.dataset(self._attrs) if isinstance(place, Folder) else opened(*place)
+
+    def seconds(self, key: str) -> float:
+        """How long the measuring took, of all shards together; NaN where a packed run does not say."""
+        place = self._places[key]
+        return place.seconds() if isinstance(place, Folder) else float("nan")
 
     def failures(self, key: str) -> dict[int, str]:
         """Number of each image that failed -> why."""
@@ -121,6 +131,10 @@ class Folder:
                     raise DataError(f"{path} is damaged; delete it, and the same sweep measures it again.")
                 about = {**self.about, "start": start, "stop": stop}
                 yield path, about, stop - start - listing.failed(number), listing.failed(number)
+
+    def seconds(self) -> float:
+        """How long the measuring took, of all shards together."""
+        return sum(float(shards.read(path, about).attrs.get("seconds", 0.0)) for path, about, *_ in self.stored())
 
     def failures(self) -> dict[int, str]:
         """Number of each image that failed -> why."""

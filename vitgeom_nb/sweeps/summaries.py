@@ -14,7 +14,8 @@ from ..boundary.label_search import beyond
 from ..calibration.reliability import bin_edges
 from ..calibration.reliability import reliability as reliability_of
 from ..core.measurement import Variable
-from ..statistics.bootstrap import median_interval, rank_correlation
+from ..statistics.bootstrap import rank_correlation
+from ..statistics.intervals import median_interval
 
 RESAMPLES = 1000
 BINS = 15

@@ -23,8 +23,8 @@ from ..networks.vision_model import VisionModel
 from ..settings import package_version
 from . import images as pictures
 from . import shards
+from .entries import Entry
 from .files import function_of_file, is_in_file
-from .measures import Entry
 from .plan import Block, Network, shard_name
 
 HELD = 2  # networks in memory: the one in use, and the one that shards of a lost worker come back to

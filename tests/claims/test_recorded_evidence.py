@@ -1,0 +1,127 @@
+"""A random part of every recorded file is measured again, directly, and must come out the same."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import vitgeom_nb as vg
+from vitgeom_nb.claims.evidence import Planned, evidence, kept_of, networks_of
+from vitgeom_nb.claims.recording import is_recorded
+from vitgeom_nb.errors import DataError, WeightsError
+from vitgeom_nb.sweeps import measures, work
+from vitgeom_nb.sweeps.images import open_images, partner
+from vitgeom_nb.sweeps.plan import Network
+
+EVIDENCE = Path(__file__).parents[2] / "evidence"
+LARGEST = 15e6  # bytes of all files
+FEW = 20  # directions where there are a thousand
+FLOAT = {"rtol": 2e-3, "atol": 1e-6}
+EARLIER = {"efficientnet-lite0"}  # recorded before runs were, by the functions themselves
+ANOTHER_WAY = {"singular_spectrum": lambda model, images: vg.leading_singular_values(model, images, k=3)}
+"""Measure -> what gives a part of it for less: here the largest values, without the Jacobian."""
+
+PLANS = [(tier, planned) for tier in ("embedded", "pretrained") for planned in evidence(tier)]
+FILES = [
+    pytest.param(tier, planned, EVIDENCE / name / f"{planned.name}.nc", id=f"{name}-{planned.name}")
+    for tier, planned in PLANS
+    for name in networks_of(tier)
+    if name not in EARLIER and (EVIDENCE / name / f"{planned.name}.nc").exists()
+]
+
+
+@cache
+def network(name: str) -> vg.VisionModel:
+    try:
+        return vg.load(name)
+    except WeightsError as error:
+        pytest.skip(str(error))
+
+
+@cache
+def images_for(data: str, name: str) -> Any:
+    try:
+        return open_images(data, network(name))
+    except DataError as error:
+        pytest.skip(str(error))
+
+
+def measured_again(planned: Planned, name: str, numbers: list[int]) -> xr.Dataset:
+    """The same numbers by a direct call of the function for these images alone."""
+    model, held = network(name), images_for(planned.data, name)
+    measure = measures.find(planned.measure)
+    function = measure.load()
+    options = dict(measure.fixed) | planned.parameters
+    if "seed" in work._parameters(function):
+        options["seed"] = planned.seed
+    others = held[[partner(planned.seed, i, len(held)) for i in numbers]]
+    if measure.partner:
+        options[measure.partner] = others
+    return function(model, held[numbers], *([others] if planned.pairs else []), **options)
+
+
+def some_of(path: Path, size: int, count: int) -> list[int]:
+    own = np.random.default_rng(list(path.read_bytes()[-64:]))  # another part after every recording
+    return sorted(own.choice(size, count, replace=False).tolist())
+
+
+@pytest.mark.parametrize(("tier", "planned", "path"), FILES)
+def test_a_random_part_comes_out_the_same(tier: str, planned: Planned, path: Path) -> None:
+    stored, name = vg.open_measurement(path), path.parent.name
+    unit = "pair" if planned.pairs else "image"
+    assert stored.sizes[unit] == planned.size
+    chosen = some_of(path, planned.size, 1)
+    if planned.together:  # all are compared with all
+        chosen = list(range(planned.size))
+    if planned.quantiles and planned.parameters["directions"] > FEW:
+        few = planned._replace(parameters=planned.parameters | {"directions": FEW})
+        angle = measured_again(few, name, chosen).angle.values
+        least, low, high, largest = stored.angle_quantile[chosen[0], [0, 25, 75, 100]].values
+        assert least * 0.999 <= angle.min() < angle.max() <= largest * 1.001  # some of the same directions
+        assert low < np.median(angle) < high
+        return
+    if planned.measure in ANOTHER_WAY:
+        found = ANOTHER_WAY[planned.measure](network(name), images_for(planned.data, name)[chosen])
+        values = stored.singular_value[chosen, : found.sizes["rank"]]
+        np.testing.assert_allclose(values, found.singular_value, rtol=1e-4)
+        return
+    again = kept_of(measured_again(planned, name, chosen), planned)
+    assert again.attrs["weights"] == stored.attrs["weights"]
+    for key in again.data_vars:
+        if unit not in again[key].dims:
+            continue  # a statistic of all images, which is made anew from what each has
+        a, b = again[key].values, stored[key].isel({unit: chosen}).transpose(*again[key].dims).values
+        if a.dtype.kind == "f":
+            np.testing.assert_allclose(b, a, **FLOAT, err_msg=f"{path} {key} {chosen}")
+        else:
+            np.testing.assert_array_equal(b, a, err_msg=f"{path} {key} {chosen}")
+
+
+@pytest.mark.parametrize(("tier", "planned", "path"), FILES)
+def test_a_file_is_of_the_list_and_of_the_weights_that_ship(tier: str, planned: Planned, path: Path) -> None:
+    attrs = vg.open_measurement(path).attrs
+    assert json.loads(attrs["recorded"]) == json.loads(json.dumps(planned.identity))
+    weights = network(path.parent.name).digest
+    assert is_recorded(path, Network(path.parent.name, weights, "embedding", "all", "float32", True), planned)
+
+
+def test_nothing_else_is_there_and_all_of_it_is_small() -> None:
+    listed = {(name, planned.name) for tier, planned in PLANS for name in networks_of(tier)}
+    found = [path for path in EVIDENCE.glob("*/*.nc") if path.parent.name not in EARLIER]
+    assert {(path.parent.name, path.stem) for path in found} <= listed
+    assert sum(path.stat().st_size for path in EVIDENCE.glob("*/*.nc")) < LARGEST
+
+
+@pytest.mark.parametrize("name", sorted(EARLIER))
+def test_what_was_recorded_earlier_is_of_the_same_weights(name: str) -> None:
+    stored = vg.open_measurement(EVIDENCE / name / "singular_spectrum.nc")
+    model = network(name)
+    assert stored.attrs["weights"] == model.digest
+    again = vg.leading_singular_values(model, vg.samples("imagenet", n=1, model=model), k=1).singular_value
+    np.testing.assert_allclose(stored.singular_value[:1, :1], again, rtol=1e-4)
