@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb.jacobians.rows import TRIED, chunk_in_use, jacobian_rows, reduction_error
+from vitgeom_nb.jacobians.chunks import TRIED, chunk_in_use
+from vitgeom_nb.jacobians.rows import jacobian_rows, reduction_error
 from vitgeom_nb.networks.differentiation import batched_reverse_mode
 
 from .floor import multiply, passes
