@@ -107,8 +107,9 @@ def match(
     method
         `"minimum-change"`: adds `mu/2 ||x - x_0||^2`, and lowers mu to 0 by bound-constrained L-BFGS: a nearby
         equivalent image, not the first one found. A pair whose pace would not bring it to the goal within the budget
-        goes on by Adam, for a larger change: asked every eighth of the budget, it takes short steps from where it is,
-        or, if it stands still, long ones from its source. Pairs are taken as many at a time as fit in memory.
+        goes on by Adam, for a larger change: asked every eighth of the budget, it takes steps from where it is, the
+        longer the less of the budget is left, or, if it stands still, long ones from its source. Pairs are taken as
+        many at a time as fit in memory.
         `"gradient-descent"`: as published, clipped to the pixel range.
         `"adam"`: the same with Adam. `"gauss-newton"`: least-norm steps `J^T (J J^T + lambda I)^-1 (t - f(x))` in a
         trust region; for smooth networks, as the kinks of a ReLU network defeat its linear model.

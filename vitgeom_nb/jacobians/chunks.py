@@ -15,7 +15,8 @@ from ..core.memory import free_memory
 from ..networks.vision_model import VisionModel
 
 CACHED = 2**25  # bytes that one cotangent may touch for a processor to gain from several at a time
-TRIED = (1, 8, 16, 32)  # cotangents at a time that a processor is timed with, each twice, where there are rows enough
+TRIED = (1, 8, 16, 32)  # cotangents at a time that a processor is timed with, where there are rows enough
+FEWEST = 8  # rows that are timed together, twice with each size: a single one is over before other work interferes
 _SAVED: WeakKeyDictionary[VisionModel, int] = WeakKeyDictionary()
 _FASTEST: dict[tuple[Any, ...], int] = {}
 _TIMED: ContextVar[bool] = ContextVar("timed", default=True)
@@ -50,14 +51,14 @@ def chunk_in_use(model: VisionModel, precision: torch.dtype | None = None) -> in
 
 
 def chunks_to_time(model: VisionModel, precision: torch.dtype | None, rows: int) -> list[int]:
-    """Cotangents at a time with which to compute the first of so many rows, twice each, with an eye on the clock.
+    """Cotangents at a time with which to compute the first of so many rows, with an eye on the clock.
 
     None where runs shall agree to the last bit, on accelerators, where it is known already, and where rows are few.
     """
     if model.device.type != "cpu" or not _TIMED.get() or _key(model, precision) in _FASTEST:
         return []
     trials = [size for size in TRIED if size <= _most(model)]
-    return trials if 2 * sum(trials) < rows else []
+    return trials if 2 * sum(max(size, FEWEST) for size in trials) < rows else []
 
 
 def remember(model: VisionModel, precision: torch.dtype | None, seconds: dict[int, float]) -> int:

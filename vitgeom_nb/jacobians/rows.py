@@ -6,7 +6,6 @@ Arrays in this module are `(D, n)`: D components of the embedding, n = 3HW pixel
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -22,10 +21,14 @@ from ..core.random_directions import generator
 from ..errors import ArgumentError, keeping
 from ..networks.differentiation import batched_reverse_mode
 from ..networks.vision_model import VisionModel
-from .chunks import chunk_in_use, chunks_to_time, remember
+from .chunks import FEWEST, chunk_in_use, chunks_to_time, remember
 
 PROBES = 8  # random cotangents behind the estimated error of a reduced precision
-clock = time.perf_counter
+
+
+def clock() -> float:
+    """Seconds, of which other work on the machine takes none where there is one thread; more of them wait in turn."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 def jacobian_blocks(
@@ -71,12 +74,14 @@ def jacobian_blocks(
     if chunk is None:
         seconds: dict[int, float] = {}
         for size in chunks_to_time(model, precision, len(cotangents)):
+            few, halves, here = max(size, FEWEST), [0.0, 0.0], 0
             start = clock()
-            for block in _pulled_back(model, x, cotangents[done : done + 2 * size], size, None, precision, of):
-                seconds[size] = min(seconds.get(size, math.inf), (clock() - start) / len(block))
-                done += len(block)
+            for block in _pulled_back(model, x, cotangents[done : done + 2 * few], size, None, precision, of):
+                halves[here // few] += clock() - start
+                here, done = here + len(block), done + len(block)
                 yield block
                 start = clock()
+            seconds[size] = min(halves) / few
         chunk = remember(model, precision, seconds) if seconds else chunk_in_use(model, precision)
     yield from _pulled_back(model, x, cotangents[done:], chunk, progress, precision, of)
 
