@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 import vitgeom_nb as vg
-from vitgeom_nb.jacobians.rows import TRIED, chunk_in_use, jacobian_rows, reduction_error
+from vitgeom_nb.jacobians.chunks import FEWEST, TRIED, chunk_in_use
+from vitgeom_nb.jacobians.rows import jacobian_rows, reduction_error
 from vitgeom_nb.networks.differentiation import batched_reverse_mode
 
 from .floor import multiply, passes
@@ -36,7 +37,9 @@ def by_clock(model: vg.VisionModel) -> int:
 
     def find() -> str:
         draw = torch.Generator().manual_seed(0)
-        few = torch.randn(2 * sum(TRIED) + 1, model.dim, generator=draw).to(model.device, model.dtype)
+        few = torch.randn(2 * sum(max(size, FEWEST) for size in TRIED) + 1, model.dim, generator=draw).to(
+            model.device, model.dtype
+        )
         jacobian_rows(model, pictures(model, 1)[0], few)
         return str(chunk_in_use(model))
 

@@ -10,7 +10,7 @@ import torch
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the real hub; those of the hub point at a stand-in
 
 import vitgeom_nb as vg
-from vitgeom_nb.jacobians import rows
+from vitgeom_nb.jacobians import chunks
 
 from .stand_in_hub import hub  # noqa: F401
 
@@ -18,7 +18,7 @@ from .stand_in_hub import hub  # noqa: F401
 @pytest.fixture(autouse=True)
 def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of Jacobians come in chunks of a fixed size: no test depends on what a clock says."""
-    monkeypatch.setattr(rows, "TRIED", ())
+    monkeypatch.setattr(chunks, "TRIED", ())
 
 
 class Affine(torch.nn.Module):

@@ -42,7 +42,7 @@ from .equivalence.embedding_line import homotopy as homotopy
 from .equivalence.fibre_walk import fibre_walk as fibre_walk
 from .equivalence.lipschitz import lldlc as lldlc
 from .equivalence.matching import match as match
-from .equivalence.matching import match_remainder as match_remainder
+from .equivalence.remainder import match_remainder as match_remainder
 from .in_page.export import export_onnx as export_onnx
 from .jacobians.lanczos import leading_singular_values as leading_singular_values
 from .jacobians.products import jvp as jvp

@@ -73,6 +73,26 @@ def folded_model(dtype: torch.dtype = torch.float64) -> VisionModel:
     )
 
 
+def sum_model(threshold: float = 0.0) -> VisionModel:
+    r"""Two classes of 2 x 2 pictures that the sum of their twelve values tells apart: the example of many docstrings.
+
+    .. math:: f(x) = z(x) = \pm \Bigl( \sum_i x_i - \text{threshold} \Bigr)
+
+    Along the sign of a gradient all pixels move alike, so the boundary is where their mean is threshold / 12.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from vitgeom_nb import foundations
+    >>> foundations.sum_model(2.0).logits(torch.full((1, 3, 2, 2), 0.25)).tolist()
+    [[1.0, -1.0]]
+    """
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+    net[1].weight.data = torch.stack([torch.ones(12), -torch.ones(12)])
+    net[1].bias.data = torch.tensor([-threshold, threshold])
+    return wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
+
+
 def colours(red: Any, green: Any, blue: Any = 0.5) -> torch.Tensor:
     """Pictures `(B,3,4,4)` of one colour each, from numbers or arrays in [0,1] that broadcast to `(B,)`."""
     channels = np.broadcast_arrays(

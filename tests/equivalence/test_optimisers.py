@@ -99,11 +99,26 @@ def test_moments_of_adam_are_there_for_pairs_that_need_them_alone() -> None:
     stepper = MinimumChange(objective, x, Goal(1.0, 1e-6), torch.ones(len(x), dtype=x.dtype))
     error = targets / targets.norm(dim=1, keepdim=True)
     assert stepper.window == 10
-    for _ in range(20):
+    for _ in range(10):
         assert stepper.adam is None
         stepper(rows, x, error, torch.ones_like(x))  # stands still
     assert stepper.adam is not None
     assert stepper.long.all()
+
+
+@pytest.mark.parametrize(("budget", "rate"), [(80, 0.03), (200, 3 / 175), (800, 0.01)])
+def test_the_less_is_left_the_longer_are_the_steps_of_a_pair_that_would_not_arrive(budget: int, rate: float) -> None:
+    """Asked after an eighth of the budget, for a loss that falls too slowly to arrive and too fast to stand still."""
+    model, x, targets = problem()
+    objective, rows = Objective(model, targets, budget), torch.arange(len(x))
+    stepper = MinimumChange(objective, x, Goal(1.0, 1e-6), torch.ones(len(x), dtype=x.dtype))
+    error, gradient = targets / targets.norm(dim=1, keepdim=True), torch.ones_like(x)
+    for turn in range(stepper.window):
+        objective.evaluations += 1
+        there = stepper(rows, x, error * (1 - 0.2 * turn / stepper.window), gradient)
+    assert stepper.adam is not None
+    np.testing.assert_allclose(stepper.adam.lr, rate)
+    np.testing.assert_allclose(there, (x - rate).clamp(0, 1))
 
 
 def test_a_batch_without_memory_is_halved_once_and_for_all() -> None:

@@ -39,6 +39,8 @@ def test_matches_are_counted_and_few_pairs_have_no_interval() -> None:
     assert both["pairs"].tolist() == [6, 5]
     assert both["arrived"].tolist() == [int(one.converged.sum()) for one in found]
     assert both["cosine"].iloc[0].startswith(f"{float(found[0].cosine.median()):.4f} [")
+    assert both["to the source"].iloc[0].startswith(f"{float(found[0].source_cosine.median()):.2f} [")
+    assert both["of the pair"].iloc[1] == f"{float(found[1].pair_cosine.median()):.2f} [too few images]"
     assert both["PSNR, dB"].iloc[1] == f"{float(found[1].psnr.median()):.1f} [too few images]"
 
 
@@ -69,3 +71,16 @@ def test_what_a_cosine_costs_is_read_at_the_first_image_that_has_it() -> None:
         said
         == "**tiny**: at a cosine of 0.95, adam reaches it in 1 of 3 pairs; gauss-newton reaches it in 0 of 1 pairs."
     )
+
+
+def test_what_rounding_leaves_is_tabled() -> None:
+    found = xr.Dataset(
+        {
+            "residual": ("pair", [0.1, 0.05, 0.2]),
+            "residual_8bit": ("pair", [0.11, 0.3, 0.2]),
+            "cosine_8bit": ("pair", [0.9, 0.99, 0.95]),
+        },
+        attrs={"model": "tiny"},
+    )
+    row = tables.rounding_summary([found]).loc["tiny"]
+    assert row.tolist() == [3, "0.100 [too few images]", "0.200 [too few images]", "0.9000"]

@@ -9,7 +9,7 @@ import torch
 import vitgeom_nb as vg
 from vitgeom_nb import errors
 from vitgeom_nb.jacobians import lanczos as leading
-from vitgeom_nb.jacobians.lanczos import Lanczos, Products
+from vitgeom_nb.jacobians.bidiagonalisation import Lanczos, Products
 from vitgeom_nb.jacobians.rows import jacobian_rows
 from vitgeom_nb.networks.embedded import FAMILIES
 

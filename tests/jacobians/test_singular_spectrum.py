@@ -11,8 +11,9 @@ import torch
 import vitgeom_nb as vg
 from vitgeom_nb import errors
 from vitgeom_nb.jacobians import singular_spectrum as spectra
+from vitgeom_nb.jacobians.chunks import _SAVED, chunk_that_fits
 from vitgeom_nb.jacobians.gram import ROWS, gram_matrix, tiled_gram
-from vitgeom_nb.jacobians.rows import _SAVED, chunk_that_fits, jacobian_blocks, jacobian_rows, reduction_error
+from vitgeom_nb.jacobians.rows import jacobian_blocks, jacobian_rows, reduction_error
 from vitgeom_nb.networks.embedded import FAMILIES
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 import vitgeom_nb as vg
 from vitgeom_nb.errors import ImageError, LabelError, ModelError
+from vitgeom_nb.networks.answers import LARGEST, is_finite
 
 from ..conftest import Affine, wrap_raw
 from ..tiny_networks import pixels, random_network
@@ -101,3 +104,15 @@ def test_labels_come_with_the_images_or_beside_them(model):
         model.pixels_and_labels(x)
     with pytest.raises(LabelError, match="go from 0 to 4"):
         model.pixels_and_labels(x, [0, 4])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_rows_that_hold_no_number_or_none_that_has_a_square(dtype):
+    """One component in a row of many, against Python's own floats."""
+    values = [0.5, -0.5, math.nan, math.inf, -math.inf, 1e30, -1e101, 1e101]
+    found = torch.full((len(values), 2, 3), 0.1, dtype=dtype)
+    found[:, 1, 1] = torch.tensor(values, dtype=dtype)
+    usable = [math.isfinite(float(v)) and abs(float(v)) <= LARGEST for v in found[:, 1, 1]]
+    assert is_finite(found).tolist() == usable
+    assert usable[:5] == [True, True, False, False, False]
+    assert not any(usable[6:])

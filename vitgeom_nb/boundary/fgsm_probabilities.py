@@ -79,9 +79,8 @@ def fgsm_path(
     Examples
     --------
     >>> import torch, vitgeom_nb as vg
-    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
-    >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
+    >>> from vitgeom_nb.foundations import sum_model
+    >>> model = sum_model()
     >>> path = vg.fgsm_path(model, torch.full((1, 3, 2, 2), 0.05), torch.tensor([0]), lengths=(0, 0.05, 0.1))
     >>> [round(float(p), 2) for p in path.probability[0, 0, :, 0]]  # the logits meet where epsilon is 0.05
     [0.77, 0.5, 0.23]

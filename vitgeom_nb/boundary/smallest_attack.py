@@ -98,9 +98,8 @@ def smallest_attack(
     A linear classifier, where the line is the shortest way out and the others find no shorter one:
 
     >>> import torch, vitgeom_nb as vg
-    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
-    >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.tensor([-12.0, 12])
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
+    >>> from vitgeom_nb.foundations import sum_model
+    >>> model = sum_model(12.0)
     >>> found = vg.smallest_attack(model, torch.full((1, 3, 2, 2), 0.95), torch.tensor([1]))
     >>> [round(float(e), 3) for e in found.epsilon.sel(attack=["fgsm line", "deepfool"])[0]]
     [0.05, 0.05]

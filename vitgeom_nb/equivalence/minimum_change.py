@@ -22,14 +22,15 @@ class MinimumChange:
     """Proximal L-BFGS on the loss divided by ||t||^2, and Adam for pairs that would not arrive in time.
 
     Every `WINDOWS`-th of the budget, but not oftener than every `SHORTEST` evaluations, each pair is asked whether its
-    loss, at the pace since it was last asked, would meet the goal before the budget is spent. If not, Adam takes over:
-    at the kinks of a ReLU network curvature says little of what lies beyond, and long steps reach there. A pair that
-    still moves goes on from where it is in steps of `ONWARD`; one that stands still, whose loss has not fallen by a
-    tenth, begins anew at its source in long steps of `ANEW`. Either has most of the budget left if it is slow from the
+    loss, at the pace since it was last asked, or since its source, would meet the goal before the budget is spent. If
+    not, Adam takes over: at the kinks of a ReLU network curvature says little of what lies beyond, and long steps reach
+    there. A pair that still moves goes on from where it is, in steps that add up to `REACH` in the evaluations it has
+    left, but of no less than `ONWARD` and no more than `ANEW`; one that stands still, whose loss has not fallen by a
+    tenth, begins anew at its source in steps of `ANEW`. Either has most of the budget left if it is slow from the
     start. The change is then not the least.
     """
 
-    WINDOWS, SHORTEST, LONGEST, FALL, ONWARD, ANEW = 8, 10, 100, 0.9, 0.01, 0.03
+    WINDOWS, SHORTEST, LONGEST, FALL, REACH, ONWARD, ANEW = 8, 10, 100, 0.9, 3.0, 0.01, 0.03
 
     def __init__(self, objective: Objective, anchor: torch.Tensor, goal: Goal, scale: torch.Tensor) -> None:
         self.objective, self.solver = objective, ProximalLBFGS(anchor)
@@ -51,16 +52,19 @@ class MinimumChange:
         if self.count % self.window:
             return out
         lowest, before = self.lowest[rows], self.before[rows]
-        foretold = lowest * (lowest / before) ** (self.objective.remaining(rows) / self.window)
+        remaining = self.objective.remaining(rows)
+        foretold = lowest * (lowest / before) ** (remaining / self.window)
         behind = (foretold > self.enough[rows]) & ~self.long[rows] & before.isfinite()
         still = behind & (lowest > self.FALL * before)
         self.before[rows] = lowest
         self.long[rows] |= behind
         if self.adam is None and bool(behind.any()):  # the host waits here, once in a window
-            self.adam = Adam(self.solver.anchor, self.ONWARD)
+            self.adam = Adam(self.solver.anchor, self.ANEW)
+        rate = (self.REACH / remaining.clamp_min(1).to(x)).clamp(self.ONWARD, self.ANEW)
+        rate = torch.where(still, self.ANEW, rate)[:, None]
         if self.adam is not None:
-            self.adam.lr[rows] = torch.where(still[:, None], self.ANEW, self.adam.lr[rows])
-        onward = (x - self.ONWARD * gradient.sign()).clamp(0, 1)  # which is the first step of Adam
+            self.adam.lr[rows] = torch.where(behind[:, None], rate, self.adam.lr[rows])
+        onward = (x - rate * gradient.sign()).clamp(0, 1)  # which is the first step of Adam
         begin = torch.where(still[:, None], self.solver.anchor[rows], onward)
         return torch.where(behind[:, None], begin, out)
 
@@ -71,6 +75,7 @@ class MinimumChange:
         scale = self.scale[rows]
         loss = error.square().sum(1) / (2 * scale)
         self.lowest[rows] = torch.minimum(self.lowest[rows], loss)
+        self.before[rows] = torch.where(self.before[rows].isinf(), loss, self.before[rows])  # that of the source
         trial = self.solver(rows, x, loss, gradient / scale[:, None])
         stuck = (trial == x).all(1)[:, None]
         return torch.where(stuck, (x - self.ANEW * gradient.sign()).clamp(0, 1), trial)

@@ -13,7 +13,7 @@ from ..core.memory import free_memory
 from ..networks.vision_model import VisionModel
 from .optimisers import HISTORIES, Descent, Goal, Objective, Stepper, descend
 
-VECTORS = 64  # of the size of an image that a pair takes at most: twice 20 secant pairs, moments, points, temporaries
+VECTORS = 68  # of the size of an image that a pair takes at most: twice 20 secant pairs, moments, points, temporaries
 
 MakeStepper = Callable[[Objective, torch.Tensor], Stepper]
 """`(objective, rows) -> stepper` for the pairs `rows` `(R,)` of all, which the objective numbers from 0."""

@@ -101,7 +101,8 @@ def methods_in_words(measurements: Iterable[xr.Dataset], cosine: float, budget: 
 def match_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
     """How many pairs arrived, and medians over all pairs with their intervals, from measurements of `match`.
 
-    Columns: `pairs`, `arrived`, `cosine` to the target, `PSNR, dB` and `SSIM` against the source, `evaluations`.
+    Columns: `pairs`, `arrived`, `cosine` to the target, `to the source`, beside that of source and target, `of the
+    pair`; `PSNR, dB` and `SSIM` against the source, `evaluations`.
     """
     matches = list(measurements)
     rows = [
@@ -109,9 +110,29 @@ def match_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
             "pairs": found.sizes["pair"],
             "arrived": int(found["converged"].sum()),
             "cosine": median_in_words(found["cosine"], ".4f"),
+            "to the source": median_in_words(found["source_cosine"], ".2f"),
+            "of the pair": median_in_words(found["pair_cosine"], ".2f"),
             "PSNR, dB": median_in_words(found["psnr"]),
             "SSIM": median_in_words(found["ssim"], ".2f"),
             "evaluations": median_in_words(found["evaluations"], ".0f"),
+        }
+        for found in matches
+    ]
+    return table(matches, rows)
+
+
+def rounding_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
+    """What rounding to 256 levels does to measurements of `match`: medians over pairs with their intervals.
+
+    Columns: `pairs`, `residual`, `after rounding`, and the `lowest cosine` to the target after rounding.
+    """
+    matches = list(measurements)
+    rows = [
+        {
+            "pairs": found.sizes["pair"],
+            "residual": median_in_words(found["residual"], ".3f"),
+            "after rounding": median_in_words(found["residual_8bit"], ".3f"),
+            "lowest cosine": f"{float(found['cosine_8bit'].min()):.4f}",
         }
         for found in matches
     ]

@@ -32,9 +32,8 @@ def fgsm_step(measurement: xr.Dataset, image: int = 0) -> Figure:
     Examples
     --------
     >>> import torch, vitgeom_nb as vg
-    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
-    >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
+    >>> from vitgeom_nb.foundations import sum_model
+    >>> model = sum_model()
     >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
     >>> figure = vg.figures.fgsm_step(vg.fgsm_step(model, images, labels))
     >>> figure.axes[0].texts[0].get_text()
@@ -106,9 +105,8 @@ def travel_distance(measurements: xr.Dataset | Iterable[xr.Dataset], bins: int =
     Examples
     --------
     >>> import torch, vitgeom_nb as vg
-    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
-    >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
+    >>> from vitgeom_nb.foundations import sum_model
+    >>> model = sum_model()
     >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
     >>> figure = vg.figures.travel_distance(vg.travel_distance(model, images, labels))
     >>> figure.axes[0].get_ylabel()
@@ -149,9 +147,8 @@ def random_jump(measurement: xr.Dataset, image: int | Sequence[int] | None = Non
     Examples
     --------
     >>> import torch, vitgeom_nb as vg
-    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
-    >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
+    >>> from vitgeom_nb.foundations import sum_model
+    >>> model = sum_model()
     >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
     >>> figure = vg.figures.random_jump(vg.random_jump(model, images, labels, pictures=True), image=0)
     >>> len(figure.axes)
@@ -192,9 +189,8 @@ def jump_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     Examples
     --------
     >>> import torch, vitgeom_nb as vg
-    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
-    >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
+    >>> from vitgeom_nb.foundations import sum_model
+    >>> model = sum_model()
     >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
     >>> figure = vg.figures.jump_change(vg.random_jump(model, images, labels))
     >>> figure.axes[0].get_xscale()
@@ -231,9 +227,8 @@ def bend_and_distance(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure
     Examples
     --------
     >>> import torch, vitgeom_nb as vg
-    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
-    >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
+    >>> from vitgeom_nb.foundations import sum_model
+    >>> model = sum_model()
     >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
     >>> figure = vg.figures.bend_and_distance(vg.random_jump(model, images, labels))
     >>> figure.axes[0].get_xlabel()

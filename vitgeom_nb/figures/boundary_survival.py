@@ -51,9 +51,8 @@ def survival(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     Examples
     --------
     >>> import torch, vitgeom_nb as vg
-    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
-    >>> net[1].weight.data, net[1].bias.data = torch.stack([torch.ones(12), -torch.ones(12)]), torch.zeros(2)
-    >>> model = vg.wrap(net, mean=[0.0] * 3, std=[1.0] * 3, size=2, embed=lambda m, x: m(x), logits=lambda m, x: m(x))
+    >>> from vitgeom_nb.foundations import sum_model
+    >>> model = sum_model()
     >>> images, labels = torch.full((1, 3, 2, 2), 0.05), torch.tensor([0])
     >>> figure = vg.figures.survival(vg.travel_distance(model, images, labels))
     >>> figure.axes[0].get_ylabel()

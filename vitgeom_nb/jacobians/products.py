@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -35,6 +36,17 @@ def _factor(model: VisionModel, given: Any, shape: tuple[int, ...], name: str) -
     if not bool(torch.isfinite(given).all()):
         raise ArgumentError(f"{name} contains NaN or infinite values.")
     return given.detach().to(model.device, model.dtype)
+
+
+def _products(
+    at: Callable[[VisionModel, torch.Tensor, torch.Tensor], torch.Tensor],
+    model: VisionModel,
+    pixels: torch.Tensor,
+    factors: torch.Tensor,
+) -> torch.Tensor:
+    """Products of J, or of its transpose, with one factor an image, in batches that are kept."""
+    model.embed_in_batches(pixels)  # NaN is no embedding to differentiate, whatever its derivative
+    return model.finite(kept_in_batches(partial(at, model), pixels, factors, size=model.batch_size), "product with J")
 
 
 @checked
@@ -83,10 +95,7 @@ def jvp(model: VisionModel, images: Any, v: torch.Tensor) -> torch.Tensor:
     True
     """
     pixels = model.pixels(images)
-    v = _factor(model, v, tuple(pixels.shape), "v")
-    model.embed_in_batches(pixels)  # NaN is no embedding to differentiate, whatever its derivative
-    products = kept_in_batches(partial(jvp_at, model), pixels, v, size=model.batch_size)
-    return model.finite(products, "product with J")
+    return _products(jvp_at, model, pixels, _factor(model, v, tuple(pixels.shape), "v"))
 
 
 @checked
@@ -135,7 +144,4 @@ def vjp(model: VisionModel, images: Any, u: torch.Tensor) -> torch.Tensor:
     True
     """
     pixels = model.pixels(images)
-    u = _factor(model, u, (len(pixels), model.dim), "u")
-    model.embed_in_batches(pixels)
-    products = kept_in_batches(partial(vjp_at, model), pixels, u, size=model.batch_size)
-    return model.finite(products, "product with J")
+    return _products(vjp_at, model, pixels, _factor(model, u, (len(pixels), model.dim), "u"))

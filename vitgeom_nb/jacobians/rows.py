@@ -6,13 +6,10 @@ Arrays in this module are `(D, n)`: D components of the embedding, n = 3HW pixel
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from contextvars import ContextVar
+from contextlib import nullcontext
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 import xarray as xr
@@ -20,73 +17,18 @@ import xarray as xr
 from ..core.arguments import checked
 from ..core.batching import each_batch
 from ..core.measurement import Stopwatch, Variable, measurement
-from ..core.memory import free_memory
 from ..core.random_directions import generator
 from ..errors import ArgumentError, keeping
 from ..networks.differentiation import batched_reverse_mode
 from ..networks.vision_model import VisionModel
+from .chunks import FEWEST, chunk_in_use, chunks_to_time, remember
 
-CACHED = 2**25  # bytes that one cotangent may touch for a processor to gain from several at a time
 PROBES = 8  # random cotangents behind the estimated error of a reduced precision
-TRIED = (1, 8, 32)  # cotangents at a time that a processor is timed with, each twice, where there are rows enough
-_SAVED: WeakKeyDictionary[VisionModel, int] = WeakKeyDictionary()
-_FASTEST: dict[tuple[Any, ...], int] = {}
-_TIMED: ContextVar[bool] = ContextVar("timed", default=True)
-clock = time.perf_counter
 
 
-@contextmanager
-def untimed_rows() -> Iterator[None]:
-    """Inside, rows come in chunks that no clock chooses: two runs on one machine agree to the last bit."""
-    token = _TIMED.set(False)
-    try:
-        yield
-    finally:
-        _TIMED.reset(token)
-
-
-def chunk_that_fits(model: VisionModel) -> int:
-    """Cotangents to pull back at a time: as many as should be of use, and as fit in half of the free memory.
-
-    What a processor is quickest with is timed where there are rows enough; this is for fewer, and for accelerators.
-    """
-    # what leaves the caches of a processor gains nothing from company, while an accelerator wants many
-    useful = 128 if model.device.type == "cuda" else min(64, max(8, 2**17 // math.prod(model.size)))
-    if model.device.type == "cpu" and _saved(model) > CACHED:
-        useful = 1
-    return min(useful, _most(model))
-
-
-def chunk_in_use(model: VisionModel, precision: torch.dtype | None = None) -> int:
-    """Cotangents that `jacobian_blocks` takes at a time: what was fastest, once it was timed, and fits."""
-    fastest = _FASTEST.get(_key(model, precision)) if _TIMED.get() else None
-    return chunk_that_fits(model) if fastest is None else min(fastest, _most(model))
-
-
-def _key(model: VisionModel, precision: torch.dtype | None) -> tuple[Any, ...]:
-    return model.digest, model.layer, model.read, str(model.device), model.dtype, model.size, precision
-
-
-def _most(model: VisionModel) -> int:
-    """Cotangents that fit in half of the free memory: each takes about twice what a forward pass saves."""
-    return max(1, free_memory(model.device) // 2 // (2 * _saved(model) + 1))
-
-
-def _saved(model: VisionModel) -> int:
-    """Bytes that a forward pass of one image saves for its backward pass."""
-    if model not in _SAVED:
-        sizes: dict[int, int] = {}
-
-        def weigh(tensor: torch.Tensor) -> torch.Tensor:
-            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            return tensor
-
-        grey = torch.full((1, 3, *model.size), 0.5, device=model.device, dtype=model.dtype)
-        weights = {p.untyped_storage().data_ptr() for p in model.module.parameters()}
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(weigh, lambda t: t):
-            model.embed(grey.requires_grad_())
-        _SAVED[model] = sum(size for where, size in sizes.items() if where not in weights)
-    return _SAVED[model]
+def clock() -> float:
+    """Seconds, of which other work on the machine takes none where there is one thread; more of them wait in turn."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 def jacobian_blocks(
@@ -111,8 +53,8 @@ def jacobian_blocks(
         `(K,D)`; the identity, which gives J itself, unless told.
     chunk
         Cotangents at a time, halved when memory runs out. Unless told, what fits the free memory; a processor is timed
-        on the first rows with 1, 8 and 32 at a time, once for a network, and takes what was fastest. Rows from chunks
-        of different sizes agree to rounding, not to the last bit.
+        on the first rows with 1, 8, 16 and 32 at a time, once for a network, and takes what was fastest. Rows from
+        chunks of different sizes agree to rounding, not to the last bit.
     progress
         Title of a progress bar; none unless given.
     precision
@@ -130,18 +72,17 @@ def jacobian_blocks(
         cotangents = torch.eye(model.dim, device=model.device, dtype=model.dtype)
     done = 0
     if chunk is None:
-        chunk, times, key = chunk_in_use(model, precision), dict[int, float](), _key(model, precision)
-        trials = [size for size in TRIED if size <= _most(model)] if model.device.type == "cpu" else []
-        if _TIMED.get() and key not in _FASTEST and 2 * sum(trials) < len(cotangents):
-            for size in trials:
+        seconds: dict[int, float] = {}
+        for size in chunks_to_time(model, precision, len(cotangents)):
+            few, halves, here = max(size, FEWEST), [0.0, 0.0], 0
+            start = clock()
+            for block in _pulled_back(model, x, cotangents[done : done + 2 * few], size, None, precision, of):
+                halves[here // few] += clock() - start
+                here, done = here + len(block), done + len(block)
+                yield block
                 start = clock()
-                for block in _pulled_back(model, x, cotangents[done : done + 2 * size], size, None, precision, of):
-                    times[size] = min(times.get(size, math.inf), (clock() - start) / len(block))
-                    done += len(block)
-                    yield block
-                    start = clock()
-            if times:
-                chunk = _FASTEST[key] = min(times, key=times.__getitem__)
+            seconds[size] = min(halves) / few
+        chunk = remember(model, precision, seconds) if seconds else chunk_in_use(model, precision)
     yield from _pulled_back(model, x, cotangents[done:], chunk, progress, precision, of)
 
 

@@ -21,8 +21,8 @@ Numbers: TypeAlias = int | torch.Tensor | None
 
 def is_finite(found: torch.Tensor) -> torch.Tensor:
     """Which rows of `found` `(B,...)` hold neither NaN nor what has no square, `(B,)`."""
-    # in float32 the bound is infinity itself
-    return (found.isfinite() & (found.abs() <= LARGEST)).flatten(1).all(1)
+    largest = found.flatten(1).abs().amax(1)  # NaN where there is one; a reading of each number, and no mask of them
+    return largest.isfinite() & (largest <= LARGEST)  # in float32 the bound is infinity itself
 
 
 class Answers(ABC):

@@ -17,7 +17,7 @@ from ..core.batching import is_out_of_memory
 from ..core.progress import silent
 from ..core.provenance import calling
 from ..errors import ArgumentError, DataError, LabelError, ModelError, VitgeomError
-from ..jacobians.rows import untimed_rows
+from ..jacobians.chunks import untimed_rows
 from ..networks.loading import load
 from ..networks.vision_model import VisionModel
 from ..settings import package_version
