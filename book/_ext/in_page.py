@@ -1,4 +1,4 @@
-"""Packs what the chapter on your own picture loads on a click: networks with their graphs, samples, scripts."""
+"""Packs what the chapter on your own picture loads on a click, and puts a button to it beside every explorer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vitgeom_nb.in_page.packing import write_page_files
+from vitgeom_nb.in_page.beside import with_buttons
+from vitgeom_nb.in_page.packing import available, write_page_files
 from vitgeom_nb.in_page.page import SIZES
 
 
 def finish(app: Any, exception: Exception | None) -> None:
-    """Write the parts, and their sizes into the pages that offer them."""
+    """Write the parts, and their sizes into the pages that offer them; lead to the first of these from explorers."""
     if exception or app.builder.format != "html":
         return
     out = Path(app.outdir)
@@ -23,6 +24,9 @@ def finish(app: Any, exception: Exception | None) -> None:
     for page in pages:
         text = page.read_text(encoding="utf-8").replace(SIZES, f"data-sizes='{json.dumps(sizes)}'")
         page.write_text(text, encoding="utf-8")
+    for page in (out / "book").glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(with_buttons(text, pages[0].name, available()), encoding="utf-8")
 
 
 def setup(app: Any) -> dict[str, bool]:

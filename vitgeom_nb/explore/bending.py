@@ -88,6 +88,7 @@ def step_law(measurements: Measurements, models: Models = None, images: Any = No
         return float(np.degrees(law.typical.sel(statistic="rms")[1]))
 
     return explorer_of_all(
+        "bend",
         "The bend at a step size",
         "Slide the step size over its decades. As h falls, the bend of a smooth network falls like h and that of a "
         "ReLU network more slowly, so the order of the networks may depend on the step.",
@@ -175,6 +176,7 @@ def trajectory(measurements: Measurements, models: Models = None) -> Display:
         return view(network, s, point, float(turning_angle(z[2] - z[1], z[1] - z[0])))
 
     return explorer_of_one(
+        "bend",
         "Along a straight line of images",
         "Slide the position. The picture moves straight through pixel space; the mark shows where its embedding is.",
         each,

@@ -109,6 +109,7 @@ def fgsm_path(measurements: Measurements, models: Models = None, image: int = 0)
         return view(network, setting["start"], setting["epsilon"], p.cpu().numpy())
 
     return explorer_of_one(
+        "boundary",
         "Along the FGSM path",
         "Slide epsilon until the label changes. The dotted line is where the search found the crossing; the other "
         "start has the path after a random jump.",

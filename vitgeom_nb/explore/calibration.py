@@ -126,6 +126,8 @@ def reliability(predictions: Mapping[str, Predictions]) -> Display:
         live,
         "reliability",
         data,
+        subject="sight",
+        networks=tuple(predictions),
     )
 
 

@@ -64,6 +64,11 @@ def networks_on_images(measurements: Measurements, models: Models, images: Any) 
     return networks(measurements, models)
 
 
+def names(each: dict[str, Network]) -> tuple[str, ...]:
+    """What the networks themselves are called; a label may be longer."""
+    return tuple(network.data.attrs["model"] for network in each.values())
+
+
 def stops(each: dict[str, Network], name: str) -> tuple[Any, ...]:
     """The values of a coordinate, for a control.
 
@@ -101,6 +106,7 @@ def tensors(data: xr.Dataset, model: VisionModel, *names: str) -> list[torch.Ten
 
 
 def explorer_of_one(
+    subject: str,
     title: str,
     caption: str,
     each: dict[str, Network],
@@ -124,10 +130,12 @@ def explorer_of_one(
         return live(network, _watched(network, before), setting)
 
     choice = [Control("network", "Network", tuple(each))] if len(each) > 1 else []
-    return Display(title, caption, (*choice, *controls), recorded, _with_models(each, compute))
+    compute_any = _with_models(each, compute)
+    return Display(title, caption, (*choice, *controls), recorded, compute_any, subject=subject, networks=names(each))
 
 
 def explorer_of_all(
+    subject: str,
     title: str,
     caption: str,
     each: dict[str, Network],
@@ -147,7 +155,8 @@ def explorer_of_all(
     def compute(setting: Setting, before: Callable[[], None]) -> View:
         return view(setting, {label: live(n, _watched(n, before), setting) for label, n in each.items()})
 
-    return Display(title, caption, tuple(controls), frame, _with_models(each, compute))
+    compute_any = _with_models(each, compute)
+    return Display(title, caption, tuple(controls), frame, compute_any, subject=subject, networks=names(each))
 
 
 def _watched(network: Network, before: Callable[[], None]) -> VisionModel:

@@ -91,6 +91,7 @@ def homotopy(measurements: Measurements, models: Models = None, pair: int = 0) -
 
     shares = stops(each, "s")
     return explorer_of_one(
+        "match",
         "From the source to its match",
         "Slide s, the share of the way that the embedding has gone from the source's to the target's, and compare how "
         "far the picture has gone.",
@@ -163,6 +164,7 @@ def fibre_walk(measurements: Measurements, models: Models = None, pair: int = 0)
 
     steps = stops(each, "step")
     return explorer_of_one(
+        "match",
         "Along a fibre",
         "Slide along the walk. The picture moves toward another one, and the second row of stripes, its embedding, "
         "stays like the first; the third, that of the plain blend of the two pictures, does not.",

@@ -119,6 +119,10 @@ class Explorer:
         Any setting -> View, with the network; None where there is no network at hand.
     script : str
         Name of the script that draws in the page from `data`; frames are recorded where there is none.
+    subject : str
+        What is explored, in one word: `sight`, `boundary`, `match`, `blind` or `bend`; empty for anything else.
+    networks : tuple of str
+        Names of the networks measured, in the order in which a control chooses among them.
     """
 
     title: str
@@ -128,6 +132,8 @@ class Explorer:
     compute: Compute | None = None
     script: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
+    subject: str = ""
+    networks: tuple[str, ...] = ()
 
     @property
     def start(self) -> dict[str, Any]:

@@ -110,6 +110,7 @@ def singular_steps(measurements: Measurements, models: Models = None, image: int
 
     radii = stops(each, "radius")
     return explorer_of_one(
+        "blind",
         "A step along a singular direction",
         "Slide the length r of the step and watch the change of the embedding leave the dashed line, r times the "
         "singular value. A null direction is promised nothing, and moves the embedding all the same once it is long.",

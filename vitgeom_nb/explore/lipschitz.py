@@ -88,6 +88,7 @@ def lldlc(measurements: Measurements, models: Models = None, images: Any = None)
         return float(_median(result, kind)[0])
 
     return explorer_of_all(
+        "blind",
         "Lipschitz constants at a radius",
         "Slide the radius and choose the kind of direction. Constants are medians over images and directions; where a "
         "curve bends, its direction is no longer what it was at the image.",

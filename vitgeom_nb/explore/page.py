@@ -88,8 +88,9 @@ def html(explorer: Explorer) -> str:
     play = f'<button type="button" class="vg-play" data-moves="{sliders[0].name}">Play</button>' if sliders else ""
     parts = "".join(_control_html(c, f"{identity}-{c.name}") for c in explorer.controls)
     caption = f"<strong>{escape(explorer.title)}.</strong> {escape(explorer.caption)}"
+    about = f'data-subject="{escape(explorer.subject)}" data-networks="{escape(json.dumps(explorer.networks))}"'
     page = f"""<style>{asset("explorer.css")}</style>
-<figure class="vg-explorer mathjax_ignore tex2jax_ignore" id="{identity}" aria-label="{escape(explorer.title)}">
+<figure class="vg-explorer mathjax_ignore tex2jax_ignore" id="{identity}" {about} aria-label="{escape(explorer.title)}">
 <div class="vg-controls" role="group" aria-label="Settings" hidden>{parts}{play}</div>
 <noscript><p class="vg-note">The sliders of this figure need JavaScript; this is its first frame.</p></noscript>
 <div class="vg-panels">{"".join(map(panel_html, first.panels))}</div>

@@ -3,17 +3,39 @@
 
 class Stopped extends Error {}
 
+const bytesOf = (text) => Uint8Array.fromBase64?.(text) ?? Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+
 const unpacked = async (text) => {
-  const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const stream = new Blob([bytesOf(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 };
 
-// float32 values from their planes of first, second, third and fourth bytes
-const joined = (planes) => {
-  const count = planes.length / 4, out = new Uint8Array(planes.length);
-  for (let p = 0; p < 4; p++) for (let k = 0, at = p * count; k < count; k++) out[4 * k + p] = planes[at + k];
-  return out;
+// values of some bytes each from their planes of first bytes, second bytes, and so on
+const joined = (planes, width) => {
+  const count = planes.length / width, out = new Uint8Array(planes.length);
+  for (let p = 0; p < width; p++) for (let k = 0, at = p * count; k < count; k++) out[width * k + p] = planes[at + k];
+  return out.buffer;
+};
+
+// the value of each of the 65,536 numbers in half precision, by its bits
+const halves = () => Float32Array.from({ length: 65536 }, (_, bits) => {
+  const exponent = (bits >> 10) & 31, fraction = (bits & 1023) / 1024;
+  return (bits >> 15 ? -1 : 1) * (exponent ? 2 ** (exponent - 15) * (1 + fraction) : 2 ** -14 * fraction);
+});
+
+// the file of weights that the graphs name: float32, whatever the precision in which they travelled
+const weightsOf = async ({ precision, weights, constants }) => {
+  const [own, rest] = await Promise.all([unpacked(weights), unpacked(constants)]), more = new Uint8Array(joined(rest, 4));
+  let values = joined(own, precision === "half" ? 2 : 4);
+  if (precision === "half") {
+    const table = halves(), bits = new Uint16Array(values), wide = new Float32Array(bits.length);
+    for (let k = 0; k < bits.length; k++) wide[k] = table[bits[k]];
+    values = wide.buffer;
+  }
+  const file = new Uint8Array(values.byteLength + more.length);
+  file.set(new Uint8Array(values));
+  file.set(more, values.byteLength);
+  return file;
 };
 
 // lets messages in, so that a reader's Stop is heard between two evaluations
@@ -28,6 +50,7 @@ const startRuntime = async (parts) => {
   const [module, wasm] = await Promise.all([unpacked(parts.module), unpacked(parts.wasm)]);
   const address = URL.createObjectURL(new Blob([module], { type: "text/javascript" }));
   ort = await import(address);
+  URL.revokeObjectURL(address);
   ort.env.wasm.numThreads = 1;  // several need headers that pages opened as files have not
   ort.env.wasm.wasmBinary = wasm;
   ort.env.logLevel = "error";
@@ -43,7 +66,8 @@ class Network {
   // a graph becomes a session when it is first asked for
   async session(graph) {
     if (!this.sessions[graph]) {
-      this.weights ??= joined(await unpacked(this.parts.weights));
+      this.weights ??= await weightsOf(this.parts);
+      Object.assign(this.parts, { weights: null, constants: null });
       this.sessions[graph] = await ort.InferenceSession.create(await unpacked(this.parts.graphs[graph]), {
         executionProviders: ["wasm"], externalData: [{ path: "weights.bin", data: this.weights }],
       });

@@ -21,7 +21,8 @@ from ..networks.embedded import FAMILIES, REPAIR, card
 from .kept import flat_weights, kept_graphs
 
 SCRIPTS = ("engine.js", "lbfgs.js", "methods.js", "worker.js")  # what runs in the worker, in this order
-PAGE = ("picture.js", "drawing.js", "page.js")  # what runs in the page once a reader asks for it
+# what runs in the page once a reader asks for it
+PAGE = ("picture.js", "drawing.js", "asking.js", "running.js", "page.js")
 PHOTOGRAPHS = ("imagenet", "photographs")
 
 
@@ -35,28 +36,34 @@ def as_script(name: str, parts: Mapping[str, Any]) -> bytes:
     return f"vitgeomPart({json.dumps(name)}, {json.dumps(dict(parts), ensure_ascii=False)});\n".encode()
 
 
-def byte_planes(weights: bytes) -> bytes:
-    """float32 values with their first bytes together, then their second ones, and so on: that compresses better."""
-    return np.frombuffer(weights, np.uint8).reshape(-1, 4).T.tobytes()
+def byte_planes(values: np.ndarray) -> bytes:
+    """Values with their first bytes together, then their second ones, and so on: that compresses better."""
+    return values.view(np.uint8).reshape(-1, values.itemsize).T.tobytes()
 
 
 def network_script(name: str) -> bytes:
-    """Graphs, weights and class names of an embedded network.
+    """Graphs, weights and class names of an embedded network; weights in half precision where that is enough.
 
     Raises
     ------
     WeightsError
         If its graphs are not kept, or its weights are damaged.
     """
-    from ..networks.loading import load  # brings torch and timm
+    from ..data.samples import samples  # these three bring torch, and timm
+    from ..networks.loading import load
+    from .precision import ENOUGH, rounding_error
 
     kept, about = kept_graphs(name), card(name)
     if kept is None:
         raise WeightsError(f"The graphs of {name} are not in this installation: {REPAIR}.")
-    weights = flat_weights(load(name, device="cpu").module.state_dict(), kept.constants)
+    model = load(name, device="cpu")
+    weights = np.frombuffer(flat_weights(model.module.state_dict()), "<f4")
+    half = rounding_error(model, samples("photographs", size=about["input_size"]).pixels) <= ENOUGH
     parts = {
         "graphs": {graph: squeezed(data) for graph, data in kept.graphs.items()},
-        "weights": squeezed(byte_planes(weights)),
+        "precision": "half" if half else "single",
+        "weights": squeezed(byte_planes(weights.astype("<f2") if half else weights)),
+        "constants": squeezed(byte_planes(np.frombuffer(kept.constants, "<f4"))),
         "dim": about["embedding_dim"],
         "size": about["input_size"],
         "classes": about["classes"],

@@ -4,69 +4,12 @@ window.vitgeomOwn = async ({ root, fetched, wanted, mega, say, began }) => {
   const { rows, bars, table, curve, place, percent } = window.vitgeomDrawing, P = window.vitgeomPicture;
   const $ = (selector) => root.querySelector(selector), show = (name) => $(`[data-show="${name}"]`), button = (name) => $(`[data-do="${name}"]`);
   const own = new AbortController(), on = (target, kind, act) => target.addEventListener(kind, act, { signal: own.signal });
-  const state = { network: $("#vg-network").value, x: null, y: null, at: {}, loaded: new Set() };
-
-  // ---- the worker: one question at a time, each can be stopped
-  const say_parts = async (name, folder) => { say(`Loading ${name} (${mega(name)} MB) …`); return fetched(name, folder); };
-  const [{ source }, { samples }] = [await say_parts("worker"), await say_parts("samples")];
-  const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" })), worker = new Worker(address);
-  const open = new Map();
-  let count = 0;
-  const ask = (task, given = {}, told = null, more = {}) => {
-    const id = ++count;
-    const answer = new Promise((done, failed) => open.set(id, { done, failed, told }));
-    worker.postMessage({ id, task, given, network: state.network, ...more });
-    answer.stop = () => worker.postMessage({ stop: id });
-    return answer;
-  };
-  worker.onmessage = ({ data }) => {
-    const one = open.get(data.id);
-    if (!one) return;
-    if (data.progress) { one.told?.(data.progress); return; }
-    open.delete(data.id);
-    if (data.error === undefined) one.done(data.result);
-    else one.failed(Object.assign(new Error(data.error), { stopped: data.stopped }));
-  };
-  worker.onerror = (event) => { event.preventDefault(); for (const one of open.values()) one.failed(new Error("The computation ended: there may be too little memory; close other pages and load again.")); open.clear(); };
-
-  const need = async (name) => {
-    if (state.loaded.has(name)) return;
-    await ask("network", {}, null, { network: name, parts: await say_parts(name) });
-    state.loaded.add(name);
-  };
-
-  // ---- one long computation at a time: progress, Stop, and a sentence at its end
-  let running = null;
-  const long = async (title, work) => {
-    if (running) return;
-    const bar = $("progress"), busy = show("busy");
-    running = { stops: [] };
-    bar.removeAttribute("value");
-    show("pace").textContent = title;
-    busy.hidden = false;
-    root.querySelectorAll("[data-heavy]").forEach((b) => b.setAttribute("aria-disabled", "true"));
-    const step = (done, of, text) => { Object.assign(bar, { max: of, value: done }); show("pace").textContent = text ?? `${title}: ${done} of ${of}`; };
-    const asked = (task, given, told, more) => { const answer = ask(task, given, told, more); running?.stops.push(answer.stop); return answer; };
-    try { await work(asked, step); say(`${title}: done.`); }
-    catch (error) { say(error.stopped ? `${title}: stopped.` : error.message); }
-    finally {
-      running = null;
-      busy.hidden = true;
-      root.querySelectorAll("[data-heavy]").forEach((b) => b.removeAttribute("aria-disabled"));
-    }
-  };
-  on(button("stop"), "click", () => running?.stops.forEach((stop) => stop()));
-
-  // what a slider asks while it is dragged: the newest question alone
-  const latest = (act) => {
-    let busy = false, next = null;
-    return async (...given) => {
-      next = given;
-      if (busy) return;
-      busy = true;
-      try { while (next) { const now = next; next = null; await act(...now); } } catch (error) { say(error.message); } finally { busy = false; }
-    };
-  };
+  const state = { network: $("#vg-network").value, x: null, y: null, at: {} };
+  const { long, halt, latest } = window.vitgeomRunning(root, say);
+  let asking = null;  // the worker, once it is there
+  const ask = (task, given) => asking.ask(task, state.network, given);
+  const partsOf = async (name, folder) => { say(`Loading ${name} (${mega(name)} MB) …`); return fetched(name, folder); };
+  on(button("stop"), "click", halt);
 
   const fill = (name, pairs) => { show(name).innerHTML = rows(pairs); };
   const draw = (name, pixels, words) => { const c = show(name); c.hidden = false; P.paint(c, pixels); if (words) c.setAttribute("aria-label", words); };
@@ -74,10 +17,8 @@ window.vitgeomOwn = async ({ root, fetched, wanted, mega, say, began }) => {
   const two = (message = "Choose a second picture first.") => { if (!state.y) say(message); return state.y; };
 
   // ---- pictures
-  const known = [];
-  for (const one of samples) known.push(await P.exact(P.fromBase64(one.png)));
-  const list = $("#vg-sample");
-  list.replaceChildren(new Option("choose …", ""), ...samples.map((one, k) => new Option(one.name, k)));
+  const known = [], list = $("#vg-sample");
+  let samples = [];
   const clear = () => {
     for (const name of ["see", "nearest", "fgsm", "match", "match-history", "blind", "singular", "bend", "bend-plane", "bend-angles", "compare"]) show(name).replaceChildren();
     for (const name of ["fgsm-slide", "fgsm-picture", "match-picture", "match-change", "blind-controls", "blind-picture", "blind-direction", "bend-slide", "bend-picture"]) show(name).hidden = true;
@@ -88,16 +29,19 @@ window.vitgeomOwn = async ({ root, fetched, wanted, mega, say, began }) => {
     const out = await ask("see", { x: state.x });
     show("see").innerHTML = bars(out.top) + `<dl>${rows([["label", out.top[0].name], ["norm of the embedding", out.norm.toFixed(3)]])}</dl>`;
   });
-  const put = (which, pixels, name, sample = null) => {
+  const put = async (which, pixels, name, sample = null) => {
+    await halt();
+    if (root.dataset.running) for (const key of ["epsilon", "direction", "radius", "along"]) wanted.delete(key);  // they were for another
     state[which] = pixels;
     state.at[which] = sample;
     P.paint($(`[data-picture="${which}"] canvas`), pixels);
     $(`[data-picture="${which}"] canvas`).setAttribute("aria-label", `${which === "x" ? "Your picture" : "The second picture"}: ${name}`);
     show(`named-${which}`).textContent = name;
-    running?.stops.forEach((stop) => stop());
     clear();
-    return state.x ? seen() : null;
+    if (state.x) await seen();
   };
+  // where a slider starts: where the link that brought the reader here had it, once, or where it says most
+  const start = (key, most) => { const value = wanted.get(key) ?? most; wanted.delete(key); $(`#vg-${key}`).value = value; };
   const which = () => $('[name="vg-which"]:checked').value;
   const given = async (blob, name) => {
     say(`Shrinking ${name} …`);
@@ -110,7 +54,7 @@ window.vitgeomOwn = async ({ root, fetched, wanted, mega, say, began }) => {
   on(list, "change", () => list.value !== "" && put(which(), known[list.value], samples[list.value].name, Number(list.value)));
   on($("#vg-file"), "change", ({ target }) => target.files[0] && given(target.files[0], target.files[0].name));
   on(root, "dragover", (event) => event.preventDefault());
-  on(root, "drop", (event) => { event.preventDefault(); const file = event.dataTransfer.files[0]; if (file) given(file, file.name); });
+  on(root, "drop", (event) => { event.preventDefault(); const file = event.dataTransfer.files[0]; if (file) given(file, file.name); else say("What was dropped is no file; save the picture first, and drop its file."); });
   on(document, "paste", (event) => { const file = [...event.clipboardData.files][0]; if (file) given(file, "the pasted picture"); });
   on(button("save-x"), "click", () => P.save(state[which()], "picture-64.png"));
   let film = null;
@@ -123,7 +67,14 @@ window.vitgeomOwn = async ({ root, fetched, wanted, mega, say, began }) => {
   on(button("no-camera"), "click", dark);
 
   // ---- 1. what it sees
-  const heavy = (name, title, work) => { button(name).dataset.heavy = ""; on(button(name), "click", () => long(title, work)); };
+  const heavy = (name, title, work) => {
+    button(name).dataset.heavy = "";
+    on(button(name), "click", () => long(title, (step, awaited, stops) => work((task, given, told, network = state.network) => {
+      const answer = asking.ask(task, network, given, told);
+      stops.push(answer.stop);
+      return answer;
+    }, step, awaited)));
+  };
   heavy("nearest", "Nearest samples", async (asked, step) => {
     const { cosines } = await asked("nearest", { x: state.x, samples: known }, ({ done, of }) => step(done, of));
     const order = [...cosines.keys()].filter((k) => k !== state.at.x).sort((a, b) => cosines[b] - cosines[a]).slice(0, 5);
@@ -147,7 +98,7 @@ window.vitgeomOwn = async ({ root, fetched, wanted, mega, say, began }) => {
     way.most = way.epsilon ? Math.min(0.1, 2 * way.epsilon) : 0.1;
     state.way = way;
     show("fgsm-slide").hidden = false;
-    $("#vg-epsilon").value = way.epsilon ? Math.ceil((400 * way.epsilon) / way.most) : 0;
+    start("epsilon", way.epsilon ? Math.ceil((400 * way.epsilon) / way.most) : 0);
     await walked();
   });
   on($("#vg-epsilon"), "input", walked);
@@ -204,7 +155,8 @@ window.vitgeomOwn = async ({ root, fetched, wanted, mega, say, began }) => {
     state.found = { values: [...top.values, null_.slope], vectors: [...top.vectors, null_.vector] };
     $("#vg-direction").replaceChildren(...top.values.map((s, k) => new Option(`singular direction ${k + 1}`, k)), new Option("blind direction", top.values.length));
     show("blind-controls").hidden = false;
-    $("#vg-radius").value = 4;
+    start("direction", 0);
+    start("radius", 4);
     show("singular").innerHTML = table(`How fast the embedding moves along each, after ${top.products} products with the Jacobian`, ["direction", "embedding per pixel value"],
       [...top.values.map((s, k) => [`singular ${k + 1}`, s.toFixed(4)]), ["random", null_.random.toFixed(4)], ["blind", null_.slope.toPrecision(2)]]);
     await slid();
@@ -233,28 +185,30 @@ window.vitgeomOwn = async ({ root, fetched, wanted, mega, say, began }) => {
     [show("bend-plane").innerHTML, show("bend-angles").innerHTML] = [plane.html, turns.html];
     state.path = { ...out, plane, turns };
     show("bend-slide").hidden = false;
-    $("#vg-along").value = 16;
+    start("along", 16);
     onLine();
   });
   on($("#vg-along"), "input", onLine);
 
   // ---- 6. two networks
-  heavy("compare", "Two networks", async (asked, step) => {
+  heavy("compare", "Two networks", async (asked, step, awaited) => {
     const names = [state.network, $("#vg-other").value], columns = [];
     for (const [k, network] of names.entries()) {
-      await need(network);
-      const out = await asked("see", { x: state.x }, null, { network });
-      const way = await asked("fgsm", { x: state.x, jump: false, seed: 0 }, ({ done, of }) => step(done + k * 200, 400, `${network}: ${done} of ${of} steps`), { network });
-      const top = await asked("singular", { x: state.x, k: 3 }, (now) => step(150 + k * 200, 400, `${network}: ${now.products} products`), { network });
-      columns.push([out.top[0].name, percent(out.top[0].share), out.norm.toFixed(3), way.epsilon === null ? "more than 0.1" : way.epsilon.toFixed(6), ...top.values.map((s) => s.toFixed(3))]);
+      const { precision } = await awaited(asking.need(network));
+      const out = await asked("see", { x: state.x }, null, network);
+      const way = await asked("fgsm", { x: state.x, jump: false, seed: 0 }, ({ done, of }) => step(done + k * 200, 400, `${network}: ${done} of ${of} steps`), network);
+      const top = await asked("singular", { x: state.x, k: 3 }, (now) => step(150 + k * 200, 400, `${network}: ${now.products} products`), network);
+      columns.push([out.top[0].name, percent(out.top[0].share), out.norm.toFixed(3), way.epsilon === null ? "more than 0.1" : way.epsilon.toFixed(6), ...top.values.map((s) => s.toFixed(3)), precision]);
     }
-    const heads = ["label", "confidence", "norm of the embedding", "distance to the boundary", "largest singular value", "second", "third"];
+    const heads = ["label", "confidence", "norm of the embedding", "distance to the boundary", "largest singular value", "second", "third", "precision of the weights"];
     show("compare").innerHTML = table("The same picture in two networks", ["", ...names], heads.map((h, k) => [h, columns[0][k], columns[1][k]]));
   });
 
   // ---- link, another network, end
   on(button("link"), "click", async () => {
-    const setting = new URLSearchParams({ network: state.network, second: $("#vg-other").value, epsilon: $("#vg-epsilon").value, radius: $("#vg-radius").value });
+    const setting = new URLSearchParams({ network: state.network, second: $("#vg-other").value });
+    const found = { epsilon: state.way, direction: state.found, radius: state.found, along: state.path };
+    for (const [key, there] of Object.entries(found)) if (there) setting.set(key, $(`#vg-${key}`).value);
     for (const w of ["x", "y"]) if (state.at[w] !== null && state.at[w] !== undefined) setting.set(w, state.at[w]);
     if ($("#vg-jump").checked) setting.set("jump", 1);
     setting.set("open", [...root.querySelectorAll("details[open]")].map((d) => d.dataset.part).join("."));
@@ -263,44 +217,71 @@ window.vitgeomOwn = async ({ root, fetched, wanted, mega, say, began }) => {
     Object.assign($("#vg-link"), { value: location.href }).select();
     try { await navigator.clipboard.writeText(location.href); say("The link is on the clipboard."); } catch { say("Copy the link from the field."); }
   });
-  const switched = async () => {
+  on($("#vg-network"), "change", async () => {
     const name = $("#vg-network").value;
-    await need(name);
-    state.network = name;
-    clear();
-    say(`${name} is ready.`);
-    if (state.x) await seen();
-  };
-  on($("#vg-network"), "change", () => { running?.stops.forEach((stop) => stop()); switched().catch((error) => say(error.message)); });
-  const close = () => {
+    await halt();
+    const there = await long(`Loading ${name}`, async (step, awaited) => {
+      state.precision = (await awaited(asking.need(name))).precision;
+      state.network = name;
+      asking.keep(name);
+      clear();
+      if (state.x) await seen();
+    });
+    if (there) say(`${name} is ready; its weights came in ${state.precision} precision.`);
+    else $("#vg-network").value = state.network;
+  });
+  const close = (sentence) => {
     dark();
-    worker.terminate();
-    URL.revokeObjectURL(address);
+    asking?.end();
     own.abort();
     clear();
+    known.length = 0;
+    Object.assign(state, { x: null, y: null });
+    delete root.vitgeom;
     show("app").hidden = true;
     show("frame").hidden = false;
     button("load").disabled = false;
     delete root.dataset.running;
-    say("Closed; the memory is free again.");
+    say(sentence);
   };
-  on(button("close"), "click", close);
+  on(button("close"), "click", async () => {
+    const over = halt();
+    asking.end();
+    await over;
+    close("Closed; the memory is free again.");
+  });
 
-  try {
-    say(`Loading the runtime (${mega("runtime")} MB) …`);
-    await ask("runtime", {}, null, { parts: await fetched("runtime", root.dataset.runtime) });
-    await need(state.network);
-  } catch (error) { close(); throw error; }
+  // ---- loading
+  const parts = ["worker", "samples", "runtime", state.network];
+  const ready = await long("Loading", async (step, awaited) => {
+    const sizes = parts.map((name) => Number(mega(name))), whole = sizes.reduce((a, b) => a + b, 0);
+    const next = (k) => step(sizes.slice(0, k).reduce((a, b) => a + b, 0), whole, `Loading ${parts[k]}: part ${k + 1} of ${parts.length}`);
+    next(0);
+    const { source } = await awaited(partsOf("worker"));
+    asking = window.vitgeomAsking(source, partsOf, "The computation ended: there may be too little memory; close other pages and load again.");
+    next(1);
+    ({ samples } = await awaited(partsOf("samples")));
+    for (const one of samples) known.push(await awaited(P.exact(P.fromBase64(one.png))));
+    next(2);
+    await awaited(asking.ask("runtime", null, {}, null, await awaited(partsOf("runtime", root.dataset.runtime))));
+    next(3);
+    state.precision = (await awaited(asking.need(state.network))).precision;
+  });
+  if (!ready) { close(show("status").textContent); return; }
+  list.replaceChildren(new Option("choose …", ""), ...samples.map((one, k) => new Option(one.name, k)));
   show("app").hidden = false;
   show("frame").hidden = true;
   const first = (key, fallback) => (wanted.has(key) && known[Number(wanted.get(key))] ? Number(wanted.get(key)) : fallback);
   const [x, y] = [first("x", samples.length - 6), first("y", samples.length - 5)];
-  put("y", known[y], samples[y].name, y);
+  await put("y", known[y], samples[y].name, y);
   await put("x", known[x], samples[x].name, x);
-  if (wanted.has("open")) root.querySelectorAll("details").forEach((d) => { d.open = wanted.get("open").split(".").includes(d.dataset.part); });
+  if (wanted.has("open")) {
+    const names = wanted.get("open").split(".");
+    root.querySelectorAll("details").forEach((d) => { d.open = names.includes(d.dataset.part); });
+    root.querySelector("details[open]")?.scrollIntoView({ block: "nearest" });
+  }
   $("#vg-jump").checked = wanted.has("jump");
-  for (const [key, field] of [["epsilon", "#vg-epsilon"], ["radius", "#vg-radius"]]) if (wanted.has(key)) $(field).value = wanted.get(key);
   root.dataset.running = Math.round(performance.now() - began);
-  say(`Ready after ${(root.dataset.running / 1000).toFixed(1)} s: ${state.network} computes in this page.`);
-  root.vitgeom = { ask: (task, given_, told, network) => ask(task, given_, told, network ? { network } : {}), need, put, state };
+  say(`Ready after ${(root.dataset.running / 1000).toFixed(1)} s: ${state.network} computes in this page; its weights came in ${state.precision} precision.`);
+  root.vitgeom = { ask: (task, given_, told, network = state.network) => asking.ask(task, network, given_, told), need: asking.need, put, state };
 };

@@ -21,7 +21,10 @@
   const weigh = () => { show("size").textContent = `${(([network.value, "runtime", "samples", "worker", "page"].reduce((sum, n) => sum + (sizes[n] ?? 0), 0)) / 1e6).toFixed(0)} MB; nothing is sent anywhere`; };
   network.addEventListener("change", weigh);
   weigh();
-  if ([...wanted.keys()].length) show("status").textContent = "This link restores a setting: load the network to see it.";
+  if ([...wanted.keys()].length) {
+    show("status").textContent = "This link restores a setting: load the network to see it.";
+    root.scrollIntoView();
+  }
   const missing = typeof WebAssembly !== "object" || typeof DecompressionStream !== "function" || typeof OffscreenCanvas !== "function";
   if (missing) show("status").textContent = "This browser lacks WebAssembly, decompression or canvases in workers; below is a recorded frame.";
   button.disabled = missing;

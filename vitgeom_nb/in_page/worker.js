@@ -14,9 +14,9 @@ const perform = async ({ id, task, network, parts, given }) => {
   if (task === "network") {
     networks[network] = new Network(network, parts);
     await networks[network].session("forward");
-    return { dim: parts.dim, classes: parts.classes };
+    return { precision: parts.precision };
   }
-  if (task === "release") { 
+  if (task === "release") {
     for (const session of Object.values(networks[network]?.sessions ?? {})) await session.release();
     delete networks[network];
     return null;
