@@ -24,7 +24,7 @@ QUIET := TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1 VITGEOM_WIDGETS=0
 # tests run side by side: one thread each, or they would fight for the cores
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(QUIET) $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help book serve test lint unit notebooks tested-book pages paper pairs gpu bench evidence zoo clean
+.PHONY: help book serve test lint unit notebooks tested-book pages paper pairs gpu bench evidence zoo links dist clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -57,6 +57,18 @@ notebooks: $(VENV)/.test
 	sed 's/execute_notebooks: force/execute_notebooks: "off"/' _config.yml > $(TESTED)/_config.yml
 	$(SIDE_BY_SIDE) --nbmake --overwrite --nbmake-timeout=$(TIMEOUT) --durations=0 $(NOTEBOOKS:%=$(TESTED)/%)
 
+# a page that is not executed has no output, but all its links
+links: $(VENV)/.book ## follow every link of the book (wants a network)
+	rm -rf _links && mkdir _links
+	cp -R book benchmarks evidence references.bib _toc.yml _links
+	sed 's/execute_notebooks: force/execute_notebooks: "off"/' _config.yml > _links/_config.yml
+	$(QUIET) $(BIN)/jupyter-book build --builder linkcheck _links
+
+dist: $(VENV)/.release ## build wheel and source distribution into dist, and check them
+	rm -rf dist build
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
 tested-book: notebooks
 	rm -rf _build
 	$(QUIET) $(BOOK) $(TESTED) --path-output .
@@ -84,13 +96,13 @@ zoo: $(VENV)/.book ## train the embedded networks (EPOCHS=...) and write their w
 	$(BIN)/python -m vitgeom_nb.recipes.ship
 
 clean: ## remove the built book
-	rm -rf _build _executed _paper
+	rm -rf _build _executed _paper _links dist build
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "vitgeom needs Python 3.11 or later; name one with make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.book $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.book $(VENV)/.test $(VENV)/.bench $(VENV)/.release: $(VENV)/.%: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	touch $@
