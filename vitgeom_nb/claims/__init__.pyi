@@ -2,6 +2,7 @@
 
 from .evidence import evidence as evidence
 from .evidence import reduced as reduced
+from .findings import findings as findings
 from .ledger import table as table
 from .open_questions import undecided as undecided
 from .presets import preset as preset

@@ -1,0 +1,86 @@
+"""What a chapter found, as the ledger has it: a sentence a claim, with its verdict, numbers, intervals and n."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ..core.arguments import checked
+from ..errors import ArgumentError
+from .ledger import CLASS_ROWS
+from .rules import JUDGED, NOT_MEASURED
+from .sentences import Claim, claims
+from .written import number
+
+
+@checked
+def findings(chapter: str, table: pd.DataFrame, *, networks: Sequence[str] = ()) -> str:
+    """What the claims of a chapter came to, to stand first on its page: Markdown, one item a claim.
+
+    A sentence that compares classes of networks is told by the difference of the classes; any other by every network.
+
+    Parameters
+    ----------
+    chapter
+        Its name, such as `"curvature"`.
+    table
+        What `vg.claims.table` returns.
+    networks
+        Those that the chapter looks at; all of the table unless told.
+
+    Returns
+    -------
+    str
+        Each claim with its verdicts, and each estimate with its 95 % interval and n.
+
+    Raises
+    ------
+    ArgumentError
+        If no claim belongs to the chapter.
+
+    Examples
+    --------
+    >>> import vitgeom_nb as vg
+    >>> print(vg.claims.findings("lldlc", vg.claims.table({}, networks=["vit"])))
+    - “Directions of equivalent images change the embedding a hundred times more than random directions.” **Not measured yet** on vit.
+    """
+    mine = [claim for claim in claims().values() if claim.chapter == chapter]
+    if not mine:
+        known = ", ".join(dict.fromkeys(claim.chapter for claim in claims().values()))
+        raise ArgumentError(f"No claim belongs to the chapter {chapter!r}; those of {known} have some.")
+    judged = table[table["verdict"].isin([*JUDGED, NOT_MEASURED])]
+    wanted = {*(networks or set(judged["network"])), *CLASS_ROWS.values()}
+    judged = judged[judged["network"].isin(wanted)]
+    return "\n".join(f"- {_item(claim, judged[judged['claim'] == claim.id])}" for claim in mine)
+
+
+def _item(claim: Claim, rows: pd.DataFrame) -> str:
+    whole = rows[(rows["network"] == CLASS_ROWS["difference"]) & (rows["verdict"] != NOT_MEASURED)]
+    told = whole if len(whole) else rows[~rows["network"].isin(CLASS_ROWS.values())]
+    said = []
+    for verdict in (*JUDGED, NOT_MEASURED):
+        some = told[told["verdict"] == verdict]
+        if not len(some):
+            continue
+        start = verdict if said else verdict.capitalize()
+        if verdict == NOT_MEASURED or some["estimate"].isna().all():
+            said.append(f"**{start}** on {_listed(list(some['network']))}")
+        else:
+            each = [_numbers(row) for _, row in some.iterrows()]
+            counts = sorted({int(n) for n in some["n"]})
+            over = f"n = {counts[0]:,}" if len(counts) == 1 else f"n = {counts[0]:,} to {counts[-1]:,}"
+            said.append(f"**{start}**: {', '.join(each)}; {over}")
+    about = f" ({claim.quantity})" if told["estimate"].notna().any() else ""
+    return f"“{claim.sentence}” {'; '.join(said) or '**Not measured yet**'}{about}."
+
+
+def _numbers(row: pd.Series) -> str:
+    found = f"{row['network']} {number(row['estimate'], row['unit'])}"
+    if pd.notna(row["low"]):
+        found += f" [{number(row['low'], row['unit'])}, {number(row['high'], row['unit'])}]"
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
