@@ -18,11 +18,11 @@ CLEAR = 30.0  # dB: two pictures that are hard to tell apart
 class Tally(NamedTuple):
     """How many pairs of several matches are so, of how many."""
 
-    count: int
+    number: int
     of: int
 
     def __str__(self) -> str:
-        return f"{self.count} of {self.of}"
+        return f"{self.number} of {self.of}"
 
 
 def arrived(matches: Iterable[xr.Dataset]) -> Tally:
@@ -75,7 +75,7 @@ def clear_in_words(matches: Sequence[xr.Dataset], side: int) -> str:
     )
     return (
         f"**Looks the same, embeds differently.** Of {len(psnr)} matches on {len(matches)} networks, "
-        f"{clear(matches).count} keep a PSNR of {CLEAR:.0f} dB or more, and {both.count} of these embed no closer to "
+        f"{clear(matches).number} keep a PSNR of {CLEAR:.0f} dB or more, and {both.number} of these embed no closer to "
         f"the source than the median unrelated pair does; the highest PSNR is {psnr.max():.1f} dB and the median "
         f"{middle:.1f} dB. Here size matters. A change of given norm, spread over four times as many pixels, is 6 dB "
         f"less visible: what takes {middle:.0f} dB {at} would, with equally steep networks, take "
