@@ -54,6 +54,14 @@ def test_the_fastest_of_the_first_rows_takes_the_rest(taken: tuple[list[int], di
     assert set(sizes[:-1]) == {fastest}
 
 
+@pytest.mark.parametrize(("rows", "samples"), [(128, 0), (129, 2), (768, 3), (4000, 5)])
+def test_of_many_rows_a_quarter_at_most_is_timed(
+    taken: tuple[list[int], dict[int, float]], rows: int, samples: int
+) -> None:
+    sizes, samples_of_each = chunks.chunks_to_time(linear(matrix(5)), None, rows)
+    assert (sizes, samples_of_each) == (([1, 8, 16, 32], samples) if samples else ([], 0))
+
+
 def test_what_does_not_fit_is_not_tried(
     taken: tuple[list[int], dict[int, float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,8 +70,8 @@ def test_what_does_not_fit_is_not_tried(
     saved = chunks._saved(model)
     monkeypatch.setattr(chunks, "free_memory", lambda device: 4 * 12 * (saved + 1))
     jacobian_rows(model, x)
-    assert sizes[:18] == [1] * 16 + [8, 8]
-    assert set(sizes[18:-1]) == {8}
+    assert sizes[:27] == [1] * 24 + [8] * 3
+    assert set(sizes[27:-1]) == {8}
 
 
 def test_few_rows_and_a_size_of_ones_own_are_not_timed(taken: tuple[list[int], dict[int, float]]) -> None:

@@ -16,7 +16,7 @@ from ..networks.vision_model import VisionModel
 
 CACHED = 2**25  # bytes that one cotangent may touch for a processor to gain from several at a time
 TRIED = (1, 8, 16, 32)  # cotangents at a time that a processor is timed with, where there are rows enough
-FEWEST = 8  # rows that are timed together, twice with each size: a single one is over before other work interferes
+FEWEST = 8  # rows that are timed together: a single one is over before other work interferes
 _SAVED: WeakKeyDictionary[VisionModel, int] = WeakKeyDictionary()
 _FASTEST: dict[tuple[Any, ...], int] = {}
 _TIMED: ContextVar[bool] = ContextVar("timed", default=True)
@@ -50,15 +50,17 @@ def chunk_in_use(model: VisionModel, precision: torch.dtype | None = None) -> in
     return chunk_that_fits(model) if fastest is None else min(fastest, _most(model))
 
 
-def chunks_to_time(model: VisionModel, precision: torch.dtype | None, rows: int) -> list[int]:
-    """Cotangents at a time with which to compute the first of so many rows, with an eye on the clock.
+def chunks_to_time(model: VisionModel, precision: torch.dtype | None, rows: int) -> tuple[list[int], int]:
+    """Cotangents at a time with which to compute the first of so many rows, and how often, with an eye on the clock.
 
-    None where runs shall agree to the last bit, on accelerators, where it is known already, and where rows are few.
+    None where runs shall agree to the last bit, on accelerators, where it is known already, and where rows are few. Up
+    to a quarter of many rows is spent on it: other work on the machine makes single times uncertain by a tenth.
     """
     if model.device.type != "cpu" or not _TIMED.get() or _key(model, precision) in _FASTEST:
-        return []
+        return [], 0
     trials = [size for size in TRIED if size <= _most(model)]
-    return trials if 2 * sum(max(size, FEWEST) for size in trials) < rows else []
+    once = sum(max(size, FEWEST) for size in trials)
+    return (trials, min(5, max(2, rows // (4 * once)))) if 0 < 2 * once < rows else ([], 0)
 
 
 def remember(model: VisionModel, precision: torch.dtype | None, seconds: dict[int, float]) -> int:

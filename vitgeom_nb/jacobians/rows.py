@@ -73,15 +73,16 @@ def jacobian_blocks(
     done = 0
     if chunk is None:
         seconds: dict[int, float] = {}
-        for size in chunks_to_time(model, precision, len(cotangents)):
-            few, halves, here = max(size, FEWEST), [0.0, 0.0], 0
+        sizes, samples = chunks_to_time(model, precision, len(cotangents))
+        for size in sizes:
+            few, spent, here = max(size, FEWEST), [0.0] * samples, 0
             start = clock()
-            for block in _pulled_back(model, x, cotangents[done : done + 2 * few], size, None, precision, of):
-                halves[here // few] += clock() - start
+            for block in _pulled_back(model, x, cotangents[done : done + samples * few], size, None, precision, of):
+                spent[here // few] += clock() - start
                 here, done = here + len(block), done + len(block)
                 yield block
                 start = clock()
-            seconds[size] = min(halves) / few
+            seconds[size] = min(spent) / few
         chunk = remember(model, precision, seconds) if seconds else chunk_in_use(model, precision)
     yield from _pulled_back(model, x, cotangents[done:], chunk, progress, precision, of)
 
