@@ -72,3 +72,13 @@ def test_every_number_of_the_evidence_is_one_of_the_table() -> None:
 def test_a_chapter_without_claims_is_one_sentence() -> None:
     with pytest.raises(ArgumentError, match="No claim belongs to the chapter 'speed'; those of equivalent-images, "):
         vg.claims.findings("speed", vg.claims.table({}, networks=["vit"]))
+    with pytest.raises(ArgumentError, match="No claim belongs to the chapter 'speed'"):
+        vg.claims.table({}, networks=["vit"], chapter="speed")
+
+
+def test_the_table_of_a_chapter_is_a_part_of_the_whole() -> None:
+    whole = vg.claims.table()
+    part = vg.claims.table(chapter="singular-spectra")
+    wanted = whole[whole.claim.isin(["S4", "S5", "S6"])]
+    rest = [column for column in whole if column != "corrected"]  # fewer verdicts, less to correct for
+    pd.testing.assert_frame_equal(part[rest], wanted[rest].reset_index(drop=True))

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..core.arguments import checked
-from ..errors import ArgumentError
 from .ledger import CLASS_ROWS
 from .rules import JUDGED, NOT_MEASURED
-from .sentences import Claim, claims
+from .sentences import Claim, claims_of
 from .written import number
 
 
@@ -42,23 +41,19 @@ def findings(chapter: str, table: pd.DataFrame, *, networks: Sequence[str] = ())
     Examples
     --------
     >>> import vitgeom_nb as vg
-    >>> print(vg.claims.findings("lldlc", vg.claims.table({}, networks=["vit"])))
-    - “Directions of equivalent images change the embedding a hundred times more than random directions.” **Not measured yet** on vit.
+    >>> print(vg.claims.findings("training", vg.claims.table({}, networks=["vit"], chapter="training")))
+    - “Curvedness evolves during training.” **Not measured yet** on vit.
     """
-    mine = [claim for claim in claims().values() if claim.chapter == chapter]
-    if not mine:
-        known = ", ".join(dict.fromkeys(claim.chapter for claim in claims().values()))
-        raise ArgumentError(f"No claim belongs to the chapter {chapter!r}; those of {known} have some.")
     judged = table[table["verdict"].isin([*JUDGED, NOT_MEASURED])]
     wanted = {*(networks or set(judged["network"])), *CLASS_ROWS.values()}
     judged = judged[judged["network"].isin(wanted)]
-    return "\n".join(f"- {_item(claim, judged[judged['claim'] == claim.id])}" for claim in mine)
+    return "\n".join(f"- {_item(claim, judged[judged['claim'] == claim.id])}" for claim in claims_of(chapter))
 
 
 def _item(claim: Claim, rows: pd.DataFrame) -> str:
     whole = rows[(rows["network"] == CLASS_ROWS["difference"]) & (rows["verdict"] != NOT_MEASURED)]
     told = whole if len(whole) else rows[~rows["network"].isin(CLASS_ROWS.values())]
-    said = []
+    said: list[str] = []
     for verdict in (*JUDGED, NOT_MEASURED):
         some = told[told["verdict"] == verdict]
         if not len(some):

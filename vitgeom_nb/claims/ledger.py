@@ -20,7 +20,7 @@ from .quantities import QUANTITIES, Lacking, NoSuchPart
 from .rules import COMPARED, DOES_NOT_APPLY, JUDGED, NOT_MEASURED, holm, judged, surprise
 from .runs import family_of, opened, tier_of
 from .samples import Sample, across
-from .sentences import Claim, claims
+from .sentences import Claim, claims, claims_of
 
 COLUMNS: tuple[str, ...] = ("claim", "network", "estimate", "low", "high", "n", "verdict", "corrected", "p")
 COLUMNS += ("family", "quantity", "unit")
@@ -65,6 +65,7 @@ def table(
     run: Any = None,
     *,
     networks: Sequence[str] | None = None,
+    chapter: str | None = None,
     families: Mapping[str, str] | None = None,
     beside: bool = False,
     seed: int = 0,
@@ -84,6 +85,8 @@ def table(
         path of either, or of a folder laid out as `<network>/<measurement>.nc`. The recorded evidence unless told.
     networks
         Which networks; all of the run unless told. What the run lacks of them is not measured yet.
+    chapter
+        Only the claims of a chapter, such as `"curvature"`: the quicker way where a page needs no more.
     families
         The class of networks that `models()` does not list: `"transformer"` or `"CNN"`. Sentences about a class are
         judged on networks of that class alone.
@@ -105,7 +108,7 @@ def table(
     Raises
     ------
     ArgumentError
-        If the run is no mapping, or a class is neither of the two.
+        If the run is no mapping, no claim is of the chapter, or a class is neither of the two.
     DataError
         If there is no recorded evidence, or a file of it is damaged or of other weights.
 
@@ -130,14 +133,15 @@ def table(
     named = list(measured) if networks is None else list(networks)
     each = [_Network(name, family_of(name, families or {}), measured.get(name, {}), seed) for name in named]
     rows, extra = [], []
-    for claim in claims().values():
+    asked = claims_of(chapter)
+    for claim in asked:
         if claim.id == "S10":
             continue
         rows += [network.entry(claim).row() for network in each]
         rows += [entry.row() for entry in _class_entries(claim, each, seed)]
         extra += [row for network in each if beside for row in network.beside(claim)]
     frame = _corrected(pd.DataFrame(rows, columns=[c for c in COLUMNS if c != "corrected"]))
-    whole = pd.concat([frame, _overall(frame, each)], ignore_index=True)
+    whole = frame if chapter else pd.concat([frame, _overall(frame, each)], ignore_index=True)
     order = {claim: place for place, claim in enumerate(claims())}
     whole = whole.sort_values("claim", key=lambda ids: ids.map(order), kind="stable")
     if extra:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..core.arguments import checked
+from ..errors import ArgumentError
 
 CLASSES = ("any", "transformer", "CNN", "difference")
 COMPARISONS = ("above", "below", "within", "outside", "all")
@@ -77,6 +78,21 @@ def claims() -> dict[str, Claim]:
     for entry in _read()["claim"]:
         rules = {family: Rule(**rule) for family, rule in entry["rules"].items()}
         found[entry["id"]] = Claim(**(entry | {"reads": tuple(entry["reads"]), "rules": rules}))
+    return found
+
+
+def claims_of(chapter: str | None) -> list[Claim]:
+    """The claims of a chapter, or all of them.
+
+    Raises
+    ------
+    ArgumentError
+        If no claim belongs to it.
+    """
+    found = [claim for claim in claims().values() if chapter in (None, claim.chapter)]
+    if not found:
+        known = ", ".join(dict.fromkeys(claim.chapter for claim in claims().values()))
+        raise ArgumentError(f"No claim belongs to the chapter {chapter!r}; those of {known} have some.")
     return found
 
 
