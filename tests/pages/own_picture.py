@@ -66,6 +66,11 @@ class Running:
     def status(self) -> str:
         return self.page.locator('[data-show="status"]').inner_text()
 
+    def without_workers(self) -> None:
+        """Wait until every worker has ended; a browser takes its time over it."""
+        while self.page.workers:
+            self.page.wait_for_timeout(20)
+
     def idle(self) -> None:
         self.page.wait_for_function("() => document.querySelector('[data-show=busy]').hidden")
 

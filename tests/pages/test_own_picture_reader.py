@@ -55,8 +55,8 @@ def shrunk(pixels: np.ndarray) -> torch.Tensor:
     edges, at = np.arange(65) * side / 64, np.arange(side)
     # (64, side): how much of each pixel lies in each field
     share = np.clip(np.minimum(edges[1:, None], at + 1) - np.maximum(edges[:-1, None], at), 0, None) * 64 / side
-    square = pixels[top : top + side, left : left + side].astype(float)
-    means = np.einsum("yi,xj,ijc->cyx", share, share, square)
+    square = pixels[top : top + side, left : left + side]
+    means = np.stack([share @ square[:, :, c] @ share.T for c in range(3)])
     return torch.from_numpy(np.floor(means + 0.5) / 255).float()
 
 
@@ -230,7 +230,7 @@ def test_loading_is_stopped_and_begun_again(opened: Running, site: str) -> None:
     assert page.locator("progress").get_attribute("max")
     page.locator('[data-do="stop"]').click()
     page.get_by_text("Loading: stopped.").wait_for()
-    assert page.workers == []
+    opened.without_workers()
     for route in held:
         route.continue_()
     page.unroute("**/vit.js")
@@ -286,7 +286,7 @@ def test_closing_gives_back_the_worker_its_memory_and_every_address(
         page.locator('[data-do="close"]').click()
         page.get_by_text("Closed; the memory is free again.").wait_for()
         page.wait_for_function("() => window.addresses.size === 0")
-        assert page.workers == []
+        opened.without_workers()
         assert page.locator(".vg-frame img").is_visible()
         sizes.append(heap())
     report(f"{NAME}: heap {sizes[0]:.1f} MB before, {loaded:.1f} with vit, {sizes[-1]:.1f} after closing three times")
