@@ -157,7 +157,7 @@ def test_a_reader_goes_through_every_panel(opened: Running) -> None:
     # every panel by keyboard
     page.locator("#vg-sample").select_option(index=1)
     for name, words in {
-        "nearest": "Nearest samples by the cosine", "fgsm": "distance to the boundary", "singular": "singular 10",
+        "nearest": "Nearest samples by the cosine", "fgsm": "distance to the boundary", "singular": "singular\u00a010",
         "bend": "direction change here", "compare": "precision of the weights",
     }.items():  # fmt: skip
         button = page.locator(f'[data-do="{name}"]')
