@@ -103,8 +103,7 @@ def browser() -> Iterator[Patient]:
             pytest.fail("there is no Chromium, and this run demands one")
         pytest.skip("there is no Chromium on this machine (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
-        # the sandbox needs privileges that containers lack; only our own pages are opened; a page allowed to use a
-        # camera sees a test picture
+        # the sandbox needs privileges that containers lack; only our own pages are opened; a camera is a made-up one
         arguments = ["--no-sandbox", "--use-fake-device-for-media-stream"]
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield Patient(found)

@@ -46,13 +46,7 @@ class Running:
         return int(self.page.locator(".vg-own").get_attribute("data-running") or 0)
 
     def ask(self, task: str, network: str = "vit", **given: Any) -> Any:
-        sent = {
-            k: {"floats": base64.b64encode(v.detach().numpy().astype("<f4").tobytes()).decode()}
-            if isinstance(v, torch.Tensor)
-            else v
-            for k, v in given.items()
-        }
-        return unpacked(self.page.evaluate(ASK, [task, sent, network]))
+        return unpacked(self.page.evaluate(ASK, [task, sent(given), network]))
 
     def model(self, name: str) -> vg.VisionModel:
         """A network as the page has it, in Python."""
@@ -66,6 +60,11 @@ class Running:
     def status(self) -> str:
         return self.page.locator('[data-show="status"]').inner_text()
 
+    def without_workers(self) -> None:
+        """Wait until every worker has ended; a browser takes its time over it."""
+        while self.page.workers:
+            self.page.wait_for_timeout(20)
+
     def idle(self) -> None:
         self.page.wait_for_function("() => document.querySelector('[data-show=busy]').hidden")
 
@@ -74,6 +73,16 @@ class Running:
         button = self.page.locator(f'[data-do="{name}"]')
         button.evaluate("e => { const d = e.closest('details'); if (d) d.open = true; }")
         button.click()
+
+
+def sent(given: dict[str, Any]) -> dict[str, Any]:
+    """Arguments as they cross to the page."""
+    return {
+        k: {"floats": base64.b64encode(v.detach().numpy().astype("<f4").tobytes()).decode()}
+        if isinstance(v, torch.Tensor)
+        else v
+        for k, v in given.items()
+    }
 
 
 def unpacked(value: Any) -> Any:

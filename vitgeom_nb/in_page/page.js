@@ -158,7 +158,7 @@ window.vitgeomOwn = async ({ root, fetched, wanted, mega, say, began }) => {
     start("direction", 0);
     start("radius", 4);
     show("singular").innerHTML = table(`How fast the embedding moves along each, after ${top.products} products with the Jacobian`, ["direction", "embedding per pixel value"],
-      [...top.values.map((s, k) => [`singular ${k + 1}`, s.toFixed(4)]), ["random", null_.random.toFixed(4)], ["blind", null_.slope.toPrecision(2)]]);
+      [...top.values.map((s, k) => [`singular\u00a0${k + 1}`, s.toFixed(4)]), ["random", null_.random.toFixed(4)], ["blind", null_.slope.toPrecision(2)]]);
     await slid();
   });
   on($("#vg-direction"), "change", slid);
