@@ -184,3 +184,7 @@ def test_a_page_takes_what_is_recorded_of_the_same_weights(
     assert vg.claims.recorded("class_cosines", [changed])[0] is changed
     assert [one.sizes["image"] for one in vg.claims.recorded("class_cosines")] == [20]
     assert vg.claims.recorded("match") == []
+    wanted = {"class_cosines": ("class_cosines", {"images": 30})}
+    vg.sweep([here("other")], data=here("images"), measures=wanted, out=tmp_path / "mine")
+    monkeypatch.setenv("VITGEOM_RUN", str(tmp_path / "mine"))  # a run of one's own comes before the evidence
+    assert [one.sizes["image"] for one in vg.claims.recorded("class_cosines", few)] == [20, 30]

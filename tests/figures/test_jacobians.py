@@ -57,6 +57,21 @@ def test_every_image_has_its_line_and_its_stable_rank(spectra):
     assert left.lines[0].get_marker() != left.lines[2].get_marker()
 
 
+def test_of_many_images_the_median_and_the_quartiles_are_drawn(networks, spectra):
+    many = torch.rand(30, 3, 4, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    found = vg.singular_spectrum(networks[0], many)
+    left, right = vg.figures.singular_spectrum([found, spectra[1]]).axes
+    assert len(left.lines) == 1 + 2
+    relative = found.singular_value / found.singular_value[:, 0]
+    np.testing.assert_allclose(left.lines[0].get_ydata(), relative.median("image"))
+    ends = left.collections[0].get_paths()[0].vertices[:, 1]
+    assert ends.min() == pytest.approx(float(relative.quantile(0.25, "image").min()))
+    np.testing.assert_allclose(right.lines[0].get_ydata(), found.stable_rank)
+    assert len(set(right.lines[0].get_xdata())) == 30
+    assert abs(right.lines[0].get_xdata()).max() < 0.2
+    assert left.get_title() == "Spectrum of the Jacobian"
+
+
 def test_null_values_are_left_out(images):
     model = wrap_raw(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 4)), 4, dtype=torch.float64)
     model.module[1].weight.data[3] = 0

@@ -79,11 +79,11 @@ def record(
     --------
     >>> import tempfile, vitgeom_nb as vg
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     done = vg.claims.record("pretrained", networks=["vit"], measures=["travel_distance"],
-    ...                             run=f"{folder}/run", into=f"{folder}/kept")
-    ...     kept = vg.open_measurement(f"{folder}/kept/vit/travel_distance.nc")
+    ...     places = {"run": f"{folder}/run", "into": f"{folder}/kept"}
+    ...     done = vg.claims.record("pretrained", networks=["resnet"], measures=["step_law"], **places)
+    ...     kept = vg.open_measurement(f"{folder}/kept/resnet/step_law.nc")
     >>> done.said.tolist(), kept.sizes["image"]
-    (['recorded'], 20)
+    (['recorded'], 6)
     """
     plan = _chosen(evidence(tier), measures)
     out = settings.evidence_work(tier) if run is None else Path(run)

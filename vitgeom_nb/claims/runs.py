@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import xarray as xr
 
+from .. import settings
 from ..core.arguments import checked
 from ..core.measurement import Variable, measurement, open_measurement
 from ..errors import ArgumentError, DataError
@@ -86,7 +88,9 @@ def _read(path: Path, changed: int) -> xr.Dataset:
 
 @checked
 def recorded(name: str, live: Sequence[xr.Dataset] = ()) -> list[xr.Dataset]:
-    """Measurements at full size: for each live one what the evidence has recorded, or itself where it has nothing.
+    """Measurements at full size: for each live one what is recorded of its network, or itself where there is nothing.
+
+    Recorded is what the run has that `VITGEOM_RUN` names, if any, or else the evidence.
 
     Parameters
     ----------
@@ -104,7 +108,7 @@ def recorded(name: str, live: Sequence[xr.Dataset] = ()) -> list[xr.Dataset]:
     Raises
     ------
     DataError
-        If a recorded file is damaged.
+        If a recorded file is damaged, or of other weights than ship; or if `VITGEOM_RUN` names no run.
 
     Examples
     --------
@@ -112,21 +116,22 @@ def recorded(name: str, live: Sequence[xr.Dataset] = ()) -> list[xr.Dataset]:
     >>> vg.claims.recorded("no_such_measure")
     []
     """
-    try:
-        known = opened(None)
-    except DataError:  # an installation without a working copy
-        known = {}
+    known: list[Mapping[str, Mapping[str, xr.Dataset]]] = [] if settings.run_folder() is None else [open_run()]
+    with contextlib.suppress(DataError):  # an installation without a working copy
+        known.append(opened(None))
     if not live:
-        return [found[name] for found in known.values() if name in found]
-    return [_at_full_size(name, one, known.get(str(one.attrs.get("model")), {})) for one in live]
+        return [found[name] for found in known[-1].values() if name in found] if known else []
+    return [_at_full_size(name, one, known) for one in live]
 
 
-def _at_full_size(name: str, live: xr.Dataset, known: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    if name not in known:
-        return live
-    found = known[name]
-    same = live.attrs["weights"] in (found.attrs.get("network_weights"), found.attrs["weights"])
-    return found if same else live
+def _at_full_size(name: str, live: xr.Dataset, known: Sequence[Mapping[str, Mapping[str, xr.Dataset]]]) -> xr.Dataset:
+    for some in known:
+        of_network = some.get(str(live.attrs.get("model")), {})
+        if name in of_network:
+            found = of_network[name]
+            if live.attrs["weights"] in (found.attrs.get("network_weights"), found.attrs.get("weights")):
+                return found
+    return live
 
 
 @cache

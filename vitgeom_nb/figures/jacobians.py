@@ -25,6 +25,14 @@ KIND_LOOKS = {
 }
 
 
+MANY = 24  # images, from which on lines of single ones would be a blot
+
+
+def _marks(count: int) -> list[int]:
+    """Places of markers on a line of so many points, evenly spread on a logarithmic axis."""
+    return sorted({int(m) for m in np.geomspace(1, count, 8) - 1}) if count else []
+
+
 def band(axes: Axes, x: np.ndarray, values: np.ndarray, kind: str) -> None:
     """Median and quartiles over the rows of `values` `(samples, len(x))`, NaN left out, in the look of a kind."""
     label, colour, marker, dashes = KIND_LOOKS[kind]
@@ -43,26 +51,41 @@ def shade_rounding(axes: Axes, data: xr.Dataset, floor: np.ndarray) -> None:
 def singular_spectrum(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """Singular values relative to the largest against rank, one line an image, and the stable ranks.
 
-    Values that count as null are left out of the lines.
+    Values that count as null are left out of the lines. Of more than 24 images the median and the quartiles are drawn,
+    over the ranks at which none counts as null.
     """
     each = by_network(measurements)
+    few = sum(data.sizes["image"] <= MANY for data, *_ in each)
     figure, (left, right) = subplots(1, 2, figsize=(9.4, 3.8), width_ratios=(1.6, 1))
     for i, (data, label, colour, marker) in enumerate(each):
-        for k in range(data.sizes["image"]):
-            shown = data["rank"].values <= int(data.numerical_rank[k])
-            values = (data.singular_value[k] / data.singular_value[k, 0]).values[shown]
-            ranks = data["rank"].values[shown]
-            marks = sorted({int(m) for m in np.geomspace(1, len(ranks), 8) - 1}) if len(ranks) else []
-            left.plot(
-                ranks, values, color=colour, marker=marker, markevery=marks, label=None if k else label, alpha=0.8
-            )
-        right.plot([i] * data.sizes["image"], data.stable_rank, marker, color=colour, markersize=7, alpha=0.8)
+        shown = data["rank"].values <= data.numerical_rank.values[:, None]
+        values = np.where(shown, (data.singular_value / data.singular_value[:, 0]).values, np.nan)
+        if data.sizes["image"] > MANY:
+            kept = shown.all(0)
+            marks = _marks(int(kept.sum()))
+            look_of = {"marker": marker, "markevery": marks, "label": label}
+            quartiles(left, data["rank"].values[kept], values[:, kept], "-", colour, **look_of)
+        else:
+            for k, (line, there) in enumerate(zip(values, shown, strict=True)):
+                left.plot(
+                    data["rank"].values[there],
+                    line[there],
+                    color=colour,
+                    marker=marker,
+                    markevery=_marks(int(there.sum())),
+                    label=None if k else label,
+                    alpha=0.8,
+                )
+        count = data.sizes["image"]
+        beside = 0.3 * (np.arange(count) / count - 0.5) * (count > MANY)  # side by side, in the order of the images
+        size, alpha = (3, 0.4) if count > MANY else (7, 0.8)
+        right.plot(i + beside, data.stable_rank, marker, color=colour, markersize=size, alpha=alpha)
     left.set(
         xscale="log",
         yscale="log",
         xlabel="rank $i$",
         ylabel="singular value $s_i / s_1$",
-        title="Spectrum of the Jacobian, one line an image",
+        title="Spectrum of the Jacobian" + ("" if few < len(each) else ", one line an image"),
     )
     left.legend()
     right.set_xticks(range(len(each)), [label for _, label, _, _ in each])
