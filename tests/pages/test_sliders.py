@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise, product
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from bs4 import BeautifulSoup
@@ -332,4 +332,19 @@ def test_the_script_draws_the_reliability_diagram_that_python_draws(browser: Bro
             assert a == pytest.approx(b, abs=0.11)
         assert figure.locator("dd").all_text_contents() == list(view.readout.values())
         assert figure.locator("img").get_attribute("alt") == view.panels[0].alt
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_captions_have_the_colour_of_the_numbers_on_the_same_ground(
+    browser: Browser, site: str, name: str, scheme: Literal["light", "dark"]
+) -> None:
+    """In the colour of the ground itself they would not be seen, and axe does not tell."""
+    context = browser.new_context(viewport=PHONE, color_scheme=scheme)
+    page = Visit.open(context, f"{site}/book/{name}.html").page
+    colour = "all => all.map(e => getComputedStyle(e).color)"
+    for figure in page.locator(".vg-explorer").all():
+        captions, numbers = (figure.locator(part).evaluate_all(colour) for part in ("figcaption", "dd"))
+        assert set(captions) == set(numbers)
     context.close()
