@@ -76,8 +76,8 @@ def _recorded(explorer: Explorer) -> dict[str, Any]:
     return {"frames": frames, "pool": list(pool)}
 
 
-def html(explorer: Explorer) -> str:
-    """The whole explorer: first frame and caption as plain HTML, and what its script needs to move it."""
+def figure_html(explorer: Explorer) -> str:
+    """First frame and caption as plain HTML, and what the script needs to move it; one style and one script serve many."""
     first = explorer.frame(explorer.start)
     controls = [{"name": c.name, "texts": [c.text(v) for v in c.values]} for c in explorer.controls]
     data: dict[str, Any] = {"controls": controls}
@@ -88,14 +88,19 @@ def html(explorer: Explorer) -> str:
     play = f'<button type="button" class="vg-play" data-moves="{sliders[0].name}">Play</button>' if sliders else ""
     parts = "".join(_control_html(c, f"{identity}-{c.name}") for c in explorer.controls)
     caption = f"<strong>{escape(explorer.title)}.</strong> {escape(explorer.caption)}"
-    page = f"""<style>{asset("explorer.css")}</style>
-<figure class="vg-explorer mathjax_ignore tex2jax_ignore" id="{identity}" aria-label="{escape(explorer.title)}">
+    page = f"""<figure class="vg-explorer mathjax_ignore tex2jax_ignore" id="{identity}" aria-label="{escape(explorer.title)}">
 <div class="vg-controls" role="group" aria-label="Settings" hidden>{parts}{play}</div>
 <noscript><p class="vg-note">The sliders of this figure need JavaScript; this is its first frame.</p></noscript>
 <div class="vg-panels">{"".join(map(panel_html, first.panels))}</div>
 {readout_html(first.readout)}
 <figcaption>{caption}</figcaption>
 <script type="application/json">{text}</script>
-</figure>
-<script>{asset("explorer.js")}</script>"""
+</figure>"""
     return printable(page)
+
+
+def html(explorer: Explorer) -> str:
+    """The whole explorer: style, figure and script."""
+    return (
+        f"<style>{asset('explorer.css')}</style>\n{figure_html(explorer)}\n<script>{asset('explorer.js')}</script>"
+    )

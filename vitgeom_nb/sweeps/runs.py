@@ -102,6 +102,11 @@ class OfNetwork(Networks):
         place = self._places[key]
         return place.failures() if isinstance(place, Folder) else dict(place[1].get("failed", {}))
 
+    def seconds(self, key: str) -> float:
+        """How long a measure took, summed over its shards; NaN for a packed run, which does not know."""
+        place = self._places[key]
+        return place.seconds() if isinstance(place, Folder) else float("nan")
+
 
 class Folder:
     """The shards of one measure of one network."""
@@ -129,6 +134,10 @@ class Folder:
             if failed:
                 out |= shards.failures(shards.read(path, about))
         return out
+
+    def seconds(self) -> float:
+        """How long its shards took to measure, whoever measured them."""
+        return sum(float(shards.read(path, about).attrs.get("seconds", 0.0)) for path, about, *_ in self.stored())
 
     def dataset(self, attrs: Mapping[str, Any]) -> xr.Dataset:
         """All that was measured."""
