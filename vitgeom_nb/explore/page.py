@@ -77,7 +77,7 @@ def _recorded(explorer: Explorer) -> dict[str, Any]:
 
 
 def figure_html(explorer: Explorer) -> str:
-    """First frame and caption as plain HTML, and what the script needs to move it; one style and one script serve many."""
+    """First frame and caption as plain HTML, and what the one script of a page needs to move it."""
     first = explorer.frame(explorer.start)
     controls = [{"name": c.name, "texts": [c.text(v) for v in c.values]} for c in explorer.controls]
     data: dict[str, Any] = {"controls": controls}
@@ -88,7 +88,8 @@ def figure_html(explorer: Explorer) -> str:
     play = f'<button type="button" class="vg-play" data-moves="{sliders[0].name}">Play</button>' if sliders else ""
     parts = "".join(_control_html(c, f"{identity}-{c.name}") for c in explorer.controls)
     caption = f"<strong>{escape(explorer.title)}.</strong> {escape(explorer.caption)}"
-    page = f"""<figure class="vg-explorer mathjax_ignore tex2jax_ignore" id="{identity}" aria-label="{escape(explorer.title)}">
+    classes = "vg-explorer mathjax_ignore tex2jax_ignore"
+    page = f"""<figure class="{classes}" id="{identity}" aria-label="{escape(explorer.title)}">
 <div class="vg-controls" role="group" aria-label="Settings" hidden>{parts}{play}</div>
 <noscript><p class="vg-note">The sliders of this figure need JavaScript; this is its first frame.</p></noscript>
 <div class="vg-panels">{"".join(map(panel_html, first.panels))}</div>
@@ -101,6 +102,4 @@ def figure_html(explorer: Explorer) -> str:
 
 def html(explorer: Explorer) -> str:
     """The whole explorer: style, figure and script."""
-    return (
-        f"<style>{asset('explorer.css')}</style>\n{figure_html(explorer)}\n<script>{asset('explorer.js')}</script>"
-    )
+    return f"<style>{asset('explorer.css')}</style>\n{figure_html(explorer)}\n<script>{asset('explorer.js')}</script>"

@@ -160,5 +160,5 @@ def step_response(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
         bottom.set(xscale="log", yscale="log", ylim=(3e-4, 5), xlabel=r"norm of the step $r$ [pixel values]")
     axes[0, 0].set(ylabel=r"$\|f(x + rv) - f(x)\|$", ylim=(min(float(data.rounding.min()) for data in each) / 2, None))
     axes[1, 0].set_ylabel("linearisation error [relative]")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, 2 * len(each)))
     return figure

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
 import torch
 import xarray as xr
 
@@ -33,8 +34,16 @@ def _reliability(found: xr.Dataset) -> xr.Dataset:
     return reliability(logits=seen.logits, labels=seen.labels, name=found.attrs["model"])
 
 
-def _path(found: xr.Dataset) -> xr.Dataset:
-    return found.assign(name=found["name"].isel(image=0))
+def _surest_path(found: xr.Dataset) -> Any:
+    """Along the FGSM path of the image that the network is surest of."""
+    sure = found.probability.isel(step=0).sel(path="direct").max("class")
+    return explore.fgsm_path(found.assign(name=found["name"].isel(image=0)), image=int(sure.values.argmax()))
+
+
+def _whole_steps(found: xr.Dataset) -> Any:
+    """Steps along the directions that J has; nothing where it has no null direction."""
+    has = np.isfinite(found.vector.values).all(axis=tuple(range(2, found.vector.ndim))).all(axis=0)
+    return explore.singular_steps(found.isel(rank=has)) if has[0] and has.sum() > 1 else None
 
 
 FIGURES: dict[str, Callable[[xr.Dataset], Figure]] = {
@@ -44,7 +53,8 @@ FIGURES: dict[str, Callable[[xr.Dataset], Figure]] = {
 """Figures that take something else than the measurement alone; others are those of `vitgeom_nb.figures`."""
 EXPLORERS: dict[str, Callable[[xr.Dataset], Any]] = {
     "trajectory": lambda found: explore.trajectory(found.isel(image=0)),
-    "fgsm_path": lambda found: explore.fgsm_path(_path(found)),
+    "fgsm_path": _surest_path,
+    "singular_steps": _whole_steps,
     "reliability": lambda found: explore.reliability({found.attrs["model"]: _predictions(found)}),
 }
 """The same for explorers."""
@@ -66,10 +76,10 @@ def drawn(section: Section, measured: Mapping[str, xr.Dataset]) -> list[tuple[st
 
 
 def explored(section: Section, measured: Mapping[str, xr.Dataset]) -> list[Any]:
-    """The explorers of a section; those of measurements that are not there are left out."""
-    return [
+    """The explorers of a section; those of measurements that are not there, or hold too little, are left out."""
+    each = [
         EXPLORERS.get(name, getattr(explore, name, None))(measured[label])  # type: ignore[misc]
         for name, label in section.explorers
         if label in measured
     ]
-
+    return [one for one in each if one is not None]

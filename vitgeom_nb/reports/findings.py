@@ -52,10 +52,12 @@ def _one(section: Section, finding: Finding, measured: Measured, words: Mapping[
     more |= WORDS[finding.quantity](measured) if finding.quantity in WORDS else {}
     shown = _shown(found.value, unit, finding.form)
     rest = f"{_ends(found, unit, finding.form)}, n = {n:,}"
-    text = finding.sentence.format(value=f"{shown} ({rest})", **more)
-    value = f'<data value="{found.value!r}">{escape(shown)}</data> <span class="ends">({escape(rest)})</span>'
-    html = escape(finding.sentence).format(value=value, **{key: escape(word) for key, word in more.items()})
-    return Said(section.name, finding.quantity, text, html, *map(float, found), n, unit)
+    text = f"{finding.sentence.format(value=shown, **more)} ({rest})"
+    number_of = f'<data value="{float(found.value)!r}">{escape(shown)}</data>'
+    html = escape(finding.sentence).format(value=number_of, **{key: escape(word) for key, word in more.items()})
+    html += f' <span class="ends">({escape(rest)})</span>'
+    value, low, high = map(float, found)
+    return Said(section.name, finding.quantity, text, html, value, low, high, n, unit)
 
 
 def _interval(name: str, measured: Measured, seed: int) -> tuple[Interval, int]:
@@ -81,5 +83,5 @@ def _shown(value: float, unit: str, form: str) -> str:
 
 def _ends(found: Interval, unit: str, form: str) -> str:
     if math.isnan(found.low):
-        return "too few or too equal images for an interval"
-    return f"95 % interval {_shown(found.low, unit, form)} to {_shown(found.high, unit, form)}"
+        return "no interval"
+    return f"{_shown(found.low, unit, form)} to {_shown(found.high, unit, form)}"

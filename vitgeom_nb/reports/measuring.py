@@ -1,4 +1,4 @@
-"""What is measured for a report: what applies to this network and these images, one sweep of it, and what came of it."""
+"""What is measured for a report: what applies to this network and these images, one sweep of it, and its outcome."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ class Subject:
             "classes": self.foreign,
             "labels": "" if self.labelled else "The images have no labels.",
             "pairs": "" if self.count > 1 else "There is one image, and this takes pairs.",
-            "jacobian": f"{no_rows}{', too many here.' if self.full else '; --full computes it.'}" if too_many else "",
+            "jacobian": f"{no_rows}{', too many here.' if self.full else '; a full report computes it.'}"
+            if too_many
+            else "",
         }
         for need in one.needs:
             if need == "no-jacobian":
@@ -84,7 +86,7 @@ class Subject:
             elif reasons[need]:
                 return reasons[need]
         if not (one.full if self.full else one.quick):
-            return "It takes too long for a quick report; --full measures it."
+            return "It takes too long for a quick report; a full one measures it."
         return None
 
 
@@ -149,7 +151,14 @@ def measure(subject: Subject, run: Path) -> Outcome:
 
 def _parameters(subject: Subject, one: Planned) -> dict[str, Any]:
     own = {"labels": "own"} if subject.foreign and one.label in TAKES_LABELS else {}
-    return {**one.parameters, "images": subject.images_of(one), **own}
+    most = min(subject.model.dim, 3 * subject.model.size[0] * subject.model.size[1])  # singular values that J has
+    given = dict(one.parameters)
+    if "ranks" in given:
+        given["ranks"] = [rank for rank in given["ranks"] if rank <= most]
+    if "k" in given:
+        given["k"] = min(given["k"], most)
+    block = {"block": one.block} if one.block else {}
+    return {**given, "images": subject.images_of(one), **block, **own}
 
 
 def _loaded(source: Source) -> VisionModel:
@@ -177,5 +186,3 @@ def _foreign(model: VisionModel, held: Any) -> str:
     except LabelError:
         return f"The labels of the images are of other classes than those that {model.name} knows."
     return ""
-
-

@@ -16,9 +16,12 @@ from .findings import Said
 
 LEAST = 544  # pixels below which no figure shrinks
 PAPERS = (
-    ("Salman, Shams, Liu: Intriguing Equivalence Structures of the Embedding Space of Vision Transformers", "2401.15568"),
+    (
+        "Salman, Shams, Liu: Intriguing Equivalence Structures of the Embedding Space of Vision Transformers",
+        "2401.15568",
+    ),
     ("Kim, Park, Kim, Lee: Curved Representation Space of Vision Transformers", "2210.05742"),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Part:
     figures: Sequence[Drawn]
     explorers: Sequence[Any]
     data: Sequence[tuple[str, Link, Link]]
-    """In words what was measured, and it as NetCDF and as CSV."""
+    """Name of a measurement, and it as NetCDF and as CSV."""
     notes: Sequence[str]
 
 
@@ -109,10 +112,11 @@ def _summary(page: Page) -> str:
     rows = [
         f'<li>{one.html} <a href="#{part.name}" aria-label="More: {escape(part.title)}">More</a></li>'
         for part in page.parts
-        for one in part.sentences
+        for one in part.sentences[:1]
     ]
+    key = "In parentheses stand the 95 % interval over images, and of how many images or pairs a number is."
     numbers = f'<p class="data">These numbers: {_file(page.tables["summary"], "CSV", "of the summary")}.</p>'
-    return _section("summary", "Summary", [f"<ul>{''.join(rows)}</ul>", numbers])
+    return _section("summary", "Summary", [f"<ul>{''.join(rows)}</ul>", f'<p class="note">{key}</p>', numbers])
 
 
 def _part(part: Part) -> str:
@@ -122,9 +126,11 @@ def _part(part: Part) -> str:
         said = " ".join(sentence.text for sentence in part.sentences)
         body.append(_figure(one, f"{one.shows} {said}".strip(), part.title))
     body += map(figure_html, part.explorers)
-    for words, measurement, table in part.data:
-        files_of = f"{_file(measurement, 'NetCDF', 'of ' + words)}, {_file(table, 'CSV', 'of ' + words)}"
-        body.append(f'<p class="data">{escape(words[:1].upper() + words[1:])}: {files_of}.</p>')
+    data = [
+        f"<code>{label}</code> {_file(whole, 'NetCDF', f'of {label}')}, {_file(table, 'CSV', f'of {label}')}"
+        for label, whole, table in part.data
+    ]
+    body.append(f'<p class="data">The measurements behind this: {"; ".join(data)}.</p>')
     return _section(part.name, part.title, body)
 
 
@@ -140,8 +146,8 @@ def _figure(one: Drawn, alt: str, title: str) -> str:
 
 def _ledger(page: Page) -> str:
     words = (
-        "Each cell says whether the published sentence is supported, with the number that decides it. A network that is "
-        "neither called a transformer nor a CNN is compared, and not judged, where a sentence is about one of the two."
+        "Each cell says whether the published sentence is supported, with the number that decides it. A network that "
+        "is called neither transformer nor CNN is compared, and not judged, where a sentence is about one of the two."
     )
     table = f'<div class="wide" tabindex="0" role="group" aria-label="Table: the ledger of claims">{page.ledger}</div>'
     link = f'<p class="data">This table: {_file(page.tables["claims"], "CSV", "of the ledger")}.</p>'
@@ -151,12 +157,14 @@ def _ledger(page: Page) -> str:
 def _left_out(page: Page) -> str:
     if not page.left_out:
         return ""
-    rows = "".join(f"<li><strong>{escape(what)}</strong> {escape(why)}</li>" for what, why in page.left_out)
+    rows = "".join(f"<li><strong>{escape(what)}</strong>: {escape(why)}</li>" for what, why in page.left_out)
     return _section("left-out", "What was left out, and why", [f"<ul>{rows}</ul>"])
 
 
 def _settings(page: Page) -> str:
-    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(words)}</dd></div>" for name, words in page.settings.items())
+    rows = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(words)}</dd></div>" for name, words in page.settings.items()
+    )
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in page.times[0])
     lines = "".join(
         f'<tr><th scope="row">{escape(first)}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in rest) + "</tr>"

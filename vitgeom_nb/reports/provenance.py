@@ -6,6 +6,7 @@ import datetime
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import torch
 
@@ -24,7 +25,7 @@ def settings(subject: Subject, family: str, now: datetime.datetime) -> dict[str,
     size = f"{subject.n} images a measurement" if subject.n is not None else "full" if subject.full else "quick"
     return {
         "Network": model.name,
-        "Class": family,
+        "Family": family,
         "Layer": f"{model.layer}, read as {model.read}",
         "Embedding": f"{model.dim:,} components",
         "Input": f"{model.size[0]} x {model.size[1]} pixels",
@@ -35,9 +36,7 @@ def settings(subject: Subject, family: str, now: datetime.datetime) -> dict[str,
         **_source(model),
         "Images": f"{subject.source}, {subject.count:,} in all",
         "Digest of the images": subject.digest,
-        "Labels": subject.foreign.rstrip(".") + "; those of the network stand in for them"
-        if subject.foreign and model.has_logits
-        else subject.foreign or "of the images",
+        "Labels": _labels(subject),
         "Size": size,
         "Seed": str(subject.seed),
         "Precision": f"{str(model.dtype).removeprefix('torch.')} on {model.device}",
@@ -62,7 +61,17 @@ def times(outcome: Outcome) -> list[tuple[str, ...]]:
 
 
 def _given(one: Planned) -> str:
-    return ", ".join(f"{name} {value}" for name, value in one.parameters.items()) or "as they are"
+    return ", ".join(f"{name} {_plain(value)}" for name, value in one.parameters.items()) or "as they are"
+
+
+def _labels(subject: Subject) -> str:
+    if not subject.foreign:
+        return "Of the images."
+    return subject.foreign + (" What the network says stands in for them." if subject.model.has_logits else "")
+
+
+def _plain(value: Any) -> str:
+    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _source(model: VisionModel) -> dict[str, str]:
@@ -71,7 +80,7 @@ def _source(model: VisionModel) -> dict[str, str]:
 
 
 def _hardware(model: VisionModel) -> str:
-    words = f"{processor()}; {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}"
+    words = f"{processor()}; threads: {torch.get_num_threads()}; load: {os.getloadavg()[0]:.1f}"
     return f"{torch.cuda.get_device_name(model.device)}; {words}" if model.device.type == "cuda" else words
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..claims import html as claims_html
+from ..claims.sentences import claims
 from ..core.arguments import checked
 from ..core.whole_files import write_whole
 from ..errors import ArgumentError
@@ -127,9 +128,9 @@ def _page(subject: Subject, outcome: Outcome, family: str, out: Path) -> Page:
             parts.append(_part(section, found, outcome, links, out))
     read = {label for section in sections() for label in section.reads}
     left_out += [
-        (f"{one.label.replace('_', ' ').capitalize()}, for the ledger.", outcome.reasons[one.label])
+        (f"Claim {' and '.join(ids)} of the ledger", outcome.reasons[one.label])
         for one in planned()
-        if one.label not in read and one.label in outcome.reasons and one.label not in _explorers()
+        if one.label not in read and one.label in outcome.reasons and (ids := _claims_of(one.label))
     ]
     table, beside = ledger(model.name, measured, family, subject.seed)
     now = datetime.datetime.now(datetime.UTC)
@@ -147,9 +148,9 @@ def _page(subject: Subject, outcome: Outcome, family: str, out: Path) -> Page:
     )
 
 
-def _explorers() -> set[str]:
-    """Labels that explorers alone read; their sections say why they are not there."""
-    return {label for section in sections() for _, label in section.explorers}
+def _claims_of(label: str) -> list[str]:
+    """The claims that read a measurement."""
+    return [claim.id for claim in claims().values() if label in claim.reads]
 
 
 def _part(
@@ -159,19 +160,32 @@ def _part(
     links: Mapping[str, tuple[files.Link, files.Link]],
     out: Path,
 ) -> Part:
-    labels = [label for label in dict.fromkeys([*section.reads, *(l for _, l in section.explorers)]) if label in links]
+    labels = [
+        label for label in dict.fromkeys([*section.reads, *(of for _, of in section.explorers)]) if label in links
+    ]
     figures = [
         Drawn(svg, width, height, section.shows, files.write_figure(out, name, svg))
         for name, _, svg, width, height in drawn(section, outcome.measured)
     ]
-    data = [(label.replace("_", " "), *links[label]) for label in labels]
-    return Part(section.name, section.title, found, figures, explored(section, outcome.measured), data, _notes(outcome, labels))
+    data = [(label, *links[label]) for label in labels]
+    explorers = explored(section, outcome.measured)
+    notes = [*_notes(outcome, labels), *_without_sliders(section, outcome)]
+    return Part(section.name, section.title, found, figures, explorers, data, notes)
+
+
+def _without_sliders(section: Section, outcome: Outcome) -> list[str]:
+    """Why explorers that the section would have are not there."""
+    return [
+        f"Sliders are left out here: {outcome.reasons[label]}"
+        for _, label in section.explorers
+        if outcome.reasons.get(label) and label not in section.reads
+    ]
 
 
 def _notes(outcome: Outcome, labels: list[str]) -> list[str]:
     """Of images that failed, how many and why the first did."""
     return [
-        f"{len(failed)} of {len(failed) + _count(outcome, label)} failed ({label.replace('_', ' ')}): "
+        f"Of {len(failed) + _count(outcome, label)} images or pairs of {label} {len(failed)} failed: "
         f"{next(iter(failed.values()))}"
         for label in labels
         if (failed := outcome.failures[label])

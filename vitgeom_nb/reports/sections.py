@@ -20,6 +20,8 @@ class Planned:
     measure: str = ""
     needs: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    block: int | None = None
+    """Images a shard; what suits the measure unless told."""
 
     @property
     def made_by(self) -> str:
