@@ -56,7 +56,14 @@ LABELLED = {"fgsm_direction", "fgsm_path", "fgsm_step", "path_plane", "random_ju
 LABELLED |= {"travel_distance", "class_cosines", "corrupted_predictions"}
 LABELLED |= {"smallest_attack", "smooth_calibration"}
 PAIRED = {"fibre_walk", "homotopy", "match"}
-OTHERWISE = {"export_onnx", "match_remainder", "predict", "jvp", "vjp"}  # take a folder, a measurement, data, vectors
+OTHERWISE = {
+    "export_onnx",
+    "match_remainder",
+    "predict",
+    "jvp",
+    "vjp",
+    "report",
+}  # take a folder, a measurement, data, ...
 # measurements of another measurement, or of a card
 ALSO: dict[str, Callable[[], xr.Dataset]] = {
     "match_remainder": lambda: vg.match_remainder(MODEL, measured("match")),

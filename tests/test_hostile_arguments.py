@@ -143,6 +143,7 @@ NAMED: dict[str, dict[str, Any]] = {
         "out": "run",
         "dtype": "float64",
     },
+    "vg.report": {"images": IMAGES, "out": "report", "n": 1, "dtype": "float64"},
     "figures.plane": {"seen": foundations.plane(foundations.folded_model(), points=5)},
     **{
         f"figures.{name}": {"table": pd.DataFrame({"engine": ["a"]})}

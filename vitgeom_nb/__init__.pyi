@@ -55,6 +55,7 @@ from .networks.loading import load as load
 from .networks.tables import models as models
 from .networks.vision_model import VisionModel as VisionModel
 from .networks.wrapping import wrap as wrap
+from .reports.report import report as report
 from .settings import tier as tier
 from .sweeps.measures import measure as measure
 from .sweeps.packed import pack_run as pack_run

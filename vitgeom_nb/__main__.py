@@ -15,10 +15,10 @@ from typing import Any, NoReturn, TextIO
 import vitgeom_nb as vg
 
 from . import settings
-from .commands import claims, doctor, export, figures, models, sweep
+from .commands import claims, doctor, export, figures, models, report, sweep
 from .errors import VitgeomError
 
-COMMANDS = (models, figures, sweep, export, claims, doctor)
+COMMANDS = (models, report, figures, sweep, export, claims, doctor)
 
 
 class _Parser(argparse.ArgumentParser):

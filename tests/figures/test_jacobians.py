@@ -79,6 +79,32 @@ def test_null_values_are_left_out(images):
     assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [3, 3]
 
 
+def test_leading_values_have_their_bounds(networks, images):
+    top = [vg.leading_singular_values(model, images, k=4, tolerance=1e-2) for model in networks]
+    (axes,) = vg.figures.leading_singular_values(top).axes
+    assert len(axes.containers) == 4
+    for i, data in enumerate(top):
+        for k in range(2):
+            line, _, (bars,) = axes.containers[2 * i + k].lines
+            first = data.singular_value.values[k, 0]
+            np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
+            np.testing.assert_allclose(line.get_ydata(), data.singular_value[k] / first)
+            spans = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
+            np.testing.assert_allclose(spans, 2 * data.error_bound[k] / first, atol=1e-12)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["ViT", "mine"]
+    assert axes.get_ylim()[0] == 0
+    assert "s_i / s_1" in axes.get_ylabel()
+
+
+def test_the_legend_of_one_network_fits_its_figure(steps):
+    figure = vg.figures.step_response(steps[:1])
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+
+
 def test_singular_vectors_are_drawn_beside_their_image(spectra, images):
     figure = vg.figures.singular_vectors(spectra, image=1, k=3)
     axes = np.array(figure.axes).reshape(2, 4)

@@ -65,8 +65,12 @@ def descent_success(measured: Measured, name: str = "match_gradient_descent") ->
 
 
 def leading_energy(measured: Measured) -> Sample:
-    """S4: share of the squared Frobenius norm in the leading singular values."""
-    return median(need(measured, "singular_spectrum", "energy", "rank").energy.sel(rank=LEADING))
+    """S4: share of the squared Frobenius norm in the leading singular values, all of them where there are fewer."""
+    energy = need(measured, "singular_spectrum", "energy", "rank").energy
+    share_of = energy.isel(rank=min(LEADING, energy.sizes["rank"]) - 1)
+    if energy.sizes["rank"] < LEADING and bool((share_of < 1 - 1e-6).any()):
+        raise Lacking(f"the first {LEADING} singular values of singular_spectrum")
+    return median(share_of)
 
 
 def _visible_radius(steps: xr.Dataset) -> int:

@@ -76,8 +76,8 @@ def _recorded(explorer: Explorer) -> dict[str, Any]:
     return {"frames": frames, "pool": list(pool)}
 
 
-def html(explorer: Explorer) -> str:
-    """The whole explorer: first frame and caption as plain HTML, and what its script needs to move it."""
+def figure_html(explorer: Explorer) -> str:
+    """First frame and caption as plain HTML, and what the one script of a page needs to move it."""
     first = explorer.frame(explorer.start)
     controls = [{"name": c.name, "texts": [c.text(v) for v in c.values]} for c in explorer.controls]
     data: dict[str, Any] = {"controls": controls}
@@ -89,14 +89,18 @@ def html(explorer: Explorer) -> str:
     parts = "".join(_control_html(c, f"{identity}-{c.name}") for c in explorer.controls)
     caption = f"<strong>{escape(explorer.title)}.</strong> {escape(explorer.caption)}"
     about = f'data-subject="{escape(explorer.subject)}" data-networks="{escape(json.dumps(explorer.networks))}"'
-    page = f"""<style>{asset("explorer.css")}</style>
-<figure class="vg-explorer mathjax_ignore tex2jax_ignore" id="{identity}" {about} aria-label="{escape(explorer.title)}">
+    classes = "vg-explorer mathjax_ignore tex2jax_ignore"
+    page = f"""<figure class="{classes}" id="{identity}" {about} aria-label="{escape(explorer.title)}">
 <div class="vg-controls" role="group" aria-label="Settings" hidden>{parts}{play}</div>
 <noscript><p class="vg-note">The sliders of this figure need JavaScript; this is its first frame.</p></noscript>
 <div class="vg-panels">{"".join(map(panel_html, first.panels))}</div>
 {readout_html(first.readout)}
 <figcaption>{caption}</figcaption>
 <script type="application/json">{text}</script>
-</figure>
-<script>{asset("explorer.js")}</script>"""
+</figure>"""
     return printable(page)
+
+
+def html(explorer: Explorer) -> str:
+    """The whole explorer: style, figure and script."""
+    return f"<style>{asset('explorer.css')}</style>\n{figure_html(explorer)}\n<script>{asset('explorer.js')}</script>"

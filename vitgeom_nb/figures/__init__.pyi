@@ -32,6 +32,7 @@ from .foundations import plane_matches as plane_matches
 from .foundations import plane_travel as plane_travel
 from .foundations import plane_walk as plane_walk
 from .foundations import turns as turns
+from .jacobians import leading_singular_values as leading_singular_values
 from .jacobians import singular_spectrum as singular_spectrum
 from .jacobians import singular_vectors as singular_vectors
 from .jacobians import step_response as step_response

@@ -102,6 +102,44 @@ def singular_spectrum(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure
     return figure
 
 
+@checked(measurements=("singular_value", "error_bound"))
+def leading_singular_values(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
+    """The leading singular values relative to the largest against rank, one line an image, with their error bounds.
+
+    Parameters
+    ----------
+    measurements
+        What `vg.leading_singular_values` returned, one or one a network.
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3, bias=False))
+    >>> net[1].weight.data = 2 * torch.eye(3, 12)
+    >>> net[1].weight.data[2, 2] = 1.0
+    >>> model = vg.wrap(net, mean=[0] * 3, std=[1] * 3, size=2)
+    >>> top = vg.leading_singular_values(model, torch.rand(1, 3, 2, 2), k=1)
+    >>> vg.figures.leading_singular_values(top).axes[0].get_xlabel()
+    'rank $i$'
+    """
+    figure, axes = subplots(figsize=(5.2, 3.6))
+    for data, label, colour, marker in by_network(measurements):
+        first = data.singular_value.isel(rank=0)
+        values, bounds = ((data[name] / first).values for name in ("singular_value", "error_bound"))
+        for k in range(data.sizes["image"]):
+            named = None if k else label
+            line = {"color": colour, "marker": marker, "alpha": 0.8, "capsize": 2}
+            axes.errorbar(data["rank"].values, values[k], bounds[k], label=named, **line)
+    axes.set(
+        xlabel="rank $i$",
+        ylabel="singular value $s_i / s_1$",
+        ylim=(0, None),
+        title="Leading singular values of the Jacobian, one line an image",
+    )
+    axes.legend()
+    return figure
+
+
 @checked(measurements=("right_vector", "pixels", "frobenius"))
 def singular_vectors(measurements: xr.Dataset | Iterable[xr.Dataset], image: int = 0, k: int = 5) -> Figure:
     """An image and its leading right singular vectors, each scaled to its own largest entry; one row a network.
@@ -145,5 +183,5 @@ def step_response(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
         bottom.set(xscale="log", yscale="log", ylim=(3e-4, 5), xlabel=r"norm of the step $r$ [pixel values]")
     axes[0, 0].set(ylabel=r"$\|f(x + rv) - f(x)\|$", ylim=(min(float(data.rounding.min()) for data in each) / 2, None))
     axes[1, 0].set_ylabel("linearisation error [relative]")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, 2 * len(each)))
     return figure

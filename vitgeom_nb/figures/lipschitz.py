@@ -41,7 +41,7 @@ def lldlc(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     axes[0, 0].set_ylim(10 * lowest, 3 * max(largest_constant(data) for data in each))
     for axis in axes[:, 0]:
         axis.set_ylabel(r"$L(x; v, r) = \|f(x + rv) - f(x)\| / r$")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=min(8, 3 * len(each)))
     return figure
 
 

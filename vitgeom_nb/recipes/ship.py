@@ -9,7 +9,6 @@ import argparse
 import datetime
 import hashlib
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from safetensors.torch import save_file
 
 from ..bending.direction_change import direction_change
 from ..calibration.reliability import reliability
+from ..core.hardware import processor
 from ..core.images import Images
 from ..core.progress import tqdm
 from ..data.labelled import labelled
@@ -37,15 +37,6 @@ from .train import DATA
 HALF_TOLERANCE = 2e-3
 # the step of the chapter on curvature, epsilon / steps = 1e-3, on a shorter way
 HISTORY: dict[str, Any] = {"top1_images": 2000, "images": 10, "directions": 10, "steps": 10, "epsilon": 0.01, "seed": 0}
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        if names:
-            return f"{names[0]}, {len(names)} cores"
-    return platform.processor() or platform.machine()
 
 
 def halved(name: str, state: dict[str, torch.Tensor], images: Images) -> dict[str, torch.Tensor]:
@@ -159,7 +150,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=zoo_work())
     parser.add_argument("--into", type=Path, default=zoo_file("."))
     parser.add_argument(
-        "--hardware", default=torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+        "--hardware", default=torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
     )
     options = parser.parse_args()
     for name in tqdm(options.names, desc="ship"):

@@ -29,8 +29,10 @@ class About:
     sha256: str
 
 
-def open_images(data: Any, model: Any = None) -> Any:
+def open_images(data: Any, model: Any = None, seed: int | None = None) -> Any:
     """Images by the text that names them, as `model` takes them; what is no text is given back.
+
+    With a seed those of a data set or a folder come in a random order; others keep their own.
 
     Raises
     ------
@@ -46,8 +48,8 @@ def open_images(data: Any, model: Any = None) -> Any:
         return samples(data.removeprefix("samples:"), model=model)
     name, _, split = data.rpartition(":")
     if name and split in SPLITS:
-        return labelled(name, split, model=model)
-    return labelled(data, model=model)
+        return labelled(name, split, model=model, seed=seed)
+    return labelled(data, model=model, seed=seed)
 
 
 def about(data: Any) -> About:

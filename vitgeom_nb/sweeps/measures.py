@@ -103,6 +103,10 @@ BUILT_IN = (
     Measure("smallest_attack", "boundary.smallest_attack:smallest_attack", together=8, block=32, **_HEADED),
     Measure("untrained_direction_change", "bending.untrained:untrained_direction_change", block=8),
     Measure("fibre_walk", "equivalence.fibre_walk:fibre_walk", "pair", block=4),
+    Measure("match_pictures", "equivalence.matching:match", "pair", together=2, block=2, without=("step",)),
+    Measure("trajectory", "bending.image_plane:trajectory", block=1, without=()),
+    Measure("singular_steps", "jacobians.singular_directions:singular_steps", block=1, without=()),
+    Measure("fgsm_path", "boundary.fgsm_probabilities:fgsm_path", block=1, without=(), **_HEADED),
 )  # fmt: skip
 _REGISTRY = {one.name: one for one in BUILT_IN}
 

@@ -44,6 +44,8 @@ def piece(found: Any, measure: Measure, numbers: Sequence[int]) -> xr.Dataset:
     if isinstance(found, Mapping) and not isinstance(found, xr.Dataset):
         found = _dataset(found, measure)
     unit = measure.unit
+    if isinstance(found, xr.Dataset) and unit not in found.dims and len(numbers) == measure.together == 1:
+        found = found.expand_dims(unit)  # as of a path of one image
     if not isinstance(found, xr.Dataset) or found.sizes.get(unit) != len(numbers):
         got = dict(found.sizes) if isinstance(found, xr.Dataset) else type(found).__name__
         raise DataError(f"{measure.name} returned {got!s:.100} for {len(numbers)} {unit}s; it must say one of each.")
