@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import vitgeom_nb as vg
 from vitgeom_nb import errors
@@ -115,6 +116,14 @@ def test_what_a_run_lacks_is_not_measured_yet():
     part = vg.claims.table({"vit": {"singular_spectrum": made.spectrum(np.random.default_rng(0), 50, 0.7)}})
     assert set(part[part["verdict"] != NOT_MEASURED]["claim"]) == {"S4", "S10"}
     assert of(part, "S10", "vit")["verdict"] == "inconclusive"  # eight of its nine sentences are open
+
+
+def test_a_network_of_fewer_than_ten_singular_values_holds_all_of_them():
+    whole = xr.Dataset({"energy": (("image", "rank"), [[0.7, 1.0]] * 8)}, {"rank": [1, 2]})
+    row = of(vg.claims.table({"mine": {"singular_spectrum": whole}}), "S4", "mine")
+    assert (row["estimate"], row["n"]) == (1, 8)
+    cut = vg.claims.table({"mine": {"singular_spectrum": whole.isel(rank=[0])}})  # of a spectrum that was cut short
+    assert of(cut, "S4", "mine")["verdict"] == NOT_MEASURED
 
 
 def test_few_images_decide_nothing_after_correction():

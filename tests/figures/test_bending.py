@@ -45,6 +45,14 @@ def same_from_file(draw, measurements, tmp_path):
             np.testing.assert_array_equal(one.get_xydata(), other.get_xydata())
 
 
+def test_the_legend_of_one_network_fits_its_figure(models):
+    bend = vg.direction_change(models[0], torch.full((1, 3, 4, 4), 0.5), directions=2, steps=4)
+    figure = vg.figures.direction_change(bend)
+    figure.canvas.draw()
+    box = figure.legends[0].get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+
+
 def test_trajectory_draws_the_plane_and_every_network(models, images, tmp_path):
     moved = [vg.trajectory(model, images[:1], points=7, curves=3) for model in models]
     figure = vg.figures.trajectory(moved)

@@ -91,6 +91,14 @@ def test_a_run_is_a_mapping(made: Path) -> None:
     assert json.loads(run["small"]["travel_distance"].attrs["parameters"])["grid"] == 4
 
 
+def test_a_run_knows_what_its_measures_took(made: Path, tmp_path: Path) -> None:
+    run = vg.open_run(made)["small"]
+    stored = [shards.read(path, about) for path, about, *_ in run._places["predictions"].stored()]
+    assert run.seconds("predictions") == sum(one.attrs["seconds"] for one in stored) > 0
+    packed = vg.open_run(vg.pack_run(made, tmp_path / "run.zarr"))["small"]
+    assert np.isnan(packed.seconds("predictions"))
+
+
 def test_the_environment_names_a_run(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VITGEOM_RUN", raising=False)
     with pytest.raises(ArgumentError, match="VITGEOM_RUN"):

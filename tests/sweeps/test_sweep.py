@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from PIL import Image
 
 import vitgeom_nb as vg
 from vitgeom_nb.core import whole_files
 from vitgeom_nb.errors import ArgumentError, DataError, Interrupted
 from vitgeom_nb.sweeps import planning, work
-from vitgeom_nb.sweeps.images import partner
+from vitgeom_nb.sweeps.images import open_images, partner
 
 from .simulated import Numbered, here, small
 
@@ -112,6 +113,34 @@ def test_a_sweep_gives_what_the_functions_give(reference: Path) -> None:
     np.testing.assert_allclose(run["law"]["exponent"], law["exponent"], rtol=0.02)
     jumps = vg.random_jump(model, some, epsilon_max=1.0, grid=10, early_steps=3)
     np.testing.assert_allclose(run["jump"]["median_change"], jumps["median_change"], rtol=1e-3)
+
+
+def test_what_explorers_show_is_kept_with_its_pictures(tmp_path: Path) -> None:
+    model, images = small(), Numbered(40)
+    measures = ["fgsm_path:grid=4,images=2", "trajectory:shape=line,points=5,images=1", "singular_steps:ranks=[1]"]
+    assert swept(tmp_path, measures=[*measures, "match_pictures:images=3"], n=1).complete
+    run = vg.open_run(tmp_path)["small"]
+    one = images[[0]]
+    path = vg.fgsm_path(model, one, grid=4)
+    for name in ("probability", "start", "direction", "pixels"):
+        np.testing.assert_allclose(run["fgsm_path"][name].isel(image=0), path[name][0], rtol=1e-5)
+    moved = vg.trajectory(model, one, shape="line", points=5)
+    for name in ("feature", "pixels", "basis", "nonlinear"):
+        np.testing.assert_allclose(run["trajectory"][name].isel(image=0), moved[name], rtol=1e-5, atol=1e-7)
+    steps = vg.singular_steps(model, one, ranks=(1,))
+    np.testing.assert_allclose(run["singular_steps"]["vector"], steps["vector"], atol=1e-6)
+    assert run["match_pictures"]["matched"].sizes["pair"] == 3  # over two shards
+    np.testing.assert_allclose(run["match_pictures"]["source"].values, images[[0, 1, 2]].pixels)
+
+
+def test_images_of_a_folder_come_in_the_order_of_a_seed(tmp_path: Path) -> None:
+    for i in range(6):
+        Image.fromarray(np.full((4, 4, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
+    plain, drawn, again = (open_images(str(tmp_path), small(), seed).names for seed in (None, 1, 1))
+    assert plain == sorted(plain)
+    assert drawn == again != plain
+    assert sorted(drawn) == plain
+    assert open_images("samples:cifar10", small(), 1).names == open_images("samples:cifar10", small()).names
 
 
 def test_pairs_are_drawn_by_seed_and_number_and_say_what_they_look_like(reference: Path) -> None:

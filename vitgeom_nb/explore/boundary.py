@@ -57,6 +57,7 @@ def fgsm_path(measurements: Measurements, models: Models = None, image: int = 0)
                 axes.axvline(crossing, color="#444444", ls=":", lw=1.2, label="crossing")
             axes.set(xlabel="epsilon (pixel)", ylabel="probability", ylim=(0, None))
             axes.margins(y=0.1)
+            axes.locator_params(axis="x", nbins=5)
             axes.legend(fontsize=8)
 
         return Chart(draw)

@@ -71,7 +71,7 @@ def direction_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     step = parameters(each[0][0])["step_size"]
     axes[0, 0].set_ylabel(f"direction change (degrees),\nstep {step:g} rms per pixel")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 2 * len(each)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 2 * len(each) - 1))
     return figure
 
 

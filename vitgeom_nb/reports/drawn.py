@@ -20,7 +20,23 @@ from .sections import Section
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LONGEST = 22  # letters of a name in a figure
 SALT = "vitgeom"  # names of parts of an SVG follow from it: the same figure is the same file
+
+
+def short(name: str) -> str:
+    """A name of a network as figures have room for it: of a long one its two ends.
+
+    Examples
+    --------
+    >>> short("vit"), short("timm/vit_base_patch16_224.augreg_in21k_ft_in1k")
+    ('vit', 'timm/vit_base…_ft_in1k')
+    """
+    return name if len(name) <= LONGEST else f"{name[:13]}…{name[-8:]}"
+
+
+def _named(found: xr.Dataset) -> xr.Dataset:
+    return found.assign_attrs(model=short(found.attrs["model"]))
 
 
 def _predictions(found: xr.Dataset) -> Predictions:
@@ -62,7 +78,7 @@ EXPLORERS: dict[str, Callable[[xr.Dataset], Any]] = {
 
 def svg(name: str, found: xr.Dataset) -> tuple[bytes, int, int]:
     """A figure of a measurement as SVG, and its width and height in CSS pixels."""
-    figure = FIGURES.get(name, getattr(figures, name, None))(found)  # type: ignore[misc]
+    figure = FIGURES.get(name, getattr(figures, name, None))(_named(found))  # type: ignore[misc]
     out = io.BytesIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": SALT}):
         figure.savefig(out, format="svg", metadata={"Date": None})
@@ -78,7 +94,7 @@ def drawn(section: Section, measured: Mapping[str, xr.Dataset]) -> list[tuple[st
 def explored(section: Section, measured: Mapping[str, xr.Dataset]) -> list[Any]:
     """The explorers of a section; those of measurements that are not there, or hold too little, are left out."""
     each = [
-        EXPLORERS.get(name, getattr(explore, name, None))(measured[label])  # type: ignore[misc]
+        EXPLORERS.get(name, getattr(explore, name, None))(_named(measured[label]))  # type: ignore[misc]
         for name, label in section.explorers
         if label in measured
     ]

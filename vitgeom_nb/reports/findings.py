@@ -56,6 +56,7 @@ def _one(section: Section, finding: Finding, measured: Measured, words: Mapping[
     number_of = f'<data value="{float(found.value)!r}">{escape(shown)}</data>'
     html = escape(finding.sentence).format(value=number_of, **{key: escape(word) for key, word in more.items()})
     html += f' <span class="ends">({escape(rest)})</span>'
+    html = html.replace(" %", "\xa0%")
     value, low, high = map(float, found)
     return Said(section.name, finding.quantity, text, html, value, low, high, n, unit)
 
