@@ -392,6 +392,9 @@ def test_a_folder_that_cannot_be_one_or_holds_another_report(tmp_path: Path) -> 
     measuring.measure(subject(headless(), photos(2), n=1), out / "run")
     with pytest.raises(DataError, match="other images"):
         vg.report(headless(), photos(3), out=out, n=1)
+    other = photos(2)
+    with pytest.raises(DataError, match="other images"):  # of the same names
+        vg.report(headless(), vg.Images(1 - other.pixels, other.names, "drawn", "none", other.labels), out=out, n=1)
     with pytest.raises(DataError, match="another seed"):
         vg.report(headless(), photos(2), out=out, n=1, seed=1)
     with pytest.raises(ArgumentError):

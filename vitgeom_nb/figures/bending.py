@@ -55,7 +55,7 @@ def _curves(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
 def direction_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """Direction change against the step: range, quartiles, median and mean over images and directions."""
     each = by_network(measurements)
-    figure, axes = subplots(1, len(each), figsize=(2.6 * len(each) + 0.6, 3.2), sharey=True, squeeze=False)
+    figure, axes = subplots(1, len(each), figsize=(max(2.6 * len(each) + 0.6, 5.2), 3.2), sharey=True, squeeze=False)
     for panel, (bend, label, colour, _) in zip(axes[0], each, strict=True):
         angle = np.degrees(bend["angle"].values.reshape(-1, bend.sizes["step"]))
         k = bend["step"].values
@@ -71,7 +71,7 @@ def direction_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     step = parameters(each[0][0])["step_size"]
     axes[0, 0].set_ylabel(f"direction change (degrees),\nstep {step:g} rms per pixel")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 2 * len(each) - 1))
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels) if len(each) > 2 else 3)
     return figure
 
 

@@ -14,7 +14,7 @@ from ..core.images import printable
 from ..core.labels import check_class_names
 from ..errors import DataError, LabelError, ModelError, VitgeomError
 from ..networks.vision_model import VisionModel
-from ..sweeps.images import about, open_images, plain
+from ..sweeps.images import about, open_images
 from ..sweeps.runs import OfNetwork, open_run
 from ..sweeps.sweep import sweep
 from ..sweeps.work import Source, network, said
@@ -52,7 +52,6 @@ class Subject:
         """
         found = _loaded(Source(model, device, dtype))
         held = open_images(images, found, seed)
-        held = held if hasattr(held, "names") and not isinstance(held, torch.Tensor) else plain(held)
         known = about(held)
         name = known.name if not isinstance(images, str) else printable(images)
         labels = getattr(held, "labels", None)

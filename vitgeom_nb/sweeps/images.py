@@ -22,7 +22,10 @@ _DATA = "name a data set and its split (tiny-imagenet:valid), a folder, samples:
 
 @dataclass(frozen=True)
 class About:
-    """What tells one set of images from another: its name, how many there are, digest of their names and labels."""
+    """What tells one set of images from another: its name, how many there are, and a digest.
+
+    It is of their names and labels; where someone brings pixels, of these too.
+    """
 
     name: str
     images: int
@@ -64,6 +67,7 @@ def about(data: Any) -> About:
     sha = hashlib.sha256()
     if isinstance(held, torch.Tensor) or not hasattr(held, "names"):
         held = plain(held)
+    if isinstance(held, Images) and not isinstance(data, str):  # their names may say nothing of them
         sha.update(as_tensor(held).float().cpu().contiguous().numpy().tobytes())
     count = len(held)
     if not count:
