@@ -24,7 +24,7 @@ from .provenance import settings, times
 from .sections import Section, planned, sections
 
 FAMILIES = ("transformer", "CNN")
-NO_NUMBER = "It was measured, but no image has a number for it."
+NO_NUMBER = "It was measured, but no image has a number for it, as one that starts with a wrong label has no way to go."
 
 
 @checked
