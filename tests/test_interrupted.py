@@ -68,6 +68,7 @@ KEEPS_NOTHING = {
     "smooth_calibration": "it is of all images at once",
     "untrained_direction_change": "direction_change, which makes it, keeps its lines",
     "temperature": "it is one number, fitted to all images",
+    "report": "its sweep keeps every finished shard, and the next report goes on from there",
     "match_remainder": "it looks at the end of a match, in one pass for all pairs",
 }
 

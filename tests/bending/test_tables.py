@@ -7,9 +7,8 @@ from vitgeom_nb.bending import tables as bends
 
 
 def bend(name, angle):
-    return xr.Dataset(
-        {"angle": (("image", "direction", "step"), np.radians(angle))}, attrs={"model": name, "precision": "ok: fine."}
-    )
+    angles = (("image", "direction", "step"), np.radians(angle))
+    return xr.Dataset({"angle": angles, "noise_floor": ("image", np.full(len(angle), 1e-9))}, attrs={"model": name})
 
 
 def constant(name, degrees, images=6):

@@ -15,7 +15,7 @@ import vitgeom_nb as vg
 from vitgeom_nb.claims.evidence import Planned, evidence, kept_of, networks_of
 from vitgeom_nb.claims.recording import is_recorded
 from vitgeom_nb.errors import DataError, WeightsError
-from vitgeom_nb.jacobians.rows import untimed_rows
+from vitgeom_nb.jacobians.chunks import untimed_rows
 from vitgeom_nb.sweeps import measures, work
 from vitgeom_nb.sweeps.images import open_images, partner
 from vitgeom_nb.sweeps.plan import Network

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image, ImageOps
@@ -318,10 +319,8 @@ def test_row_groups_are_read_once_and_few_are_held(data: Path, monkeypatch: pyte
     }
     put(data, files)
     reads: list[int] = []
-    real = shards.pq.ParquetFile.read_row_group
-    monkeypatch.setattr(
-        shards.pq.ParquetFile, "read_row_group", lambda self, i, **o: reads.append(i) or real(self, i, **o)
-    )
+    real = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", lambda self, i, **o: reads.append(i) or real(self, i, **o))
     images = vg.labelled("cifar10", "test", size=SIZE)
     assert reads == []
     monkeypatch.setattr(shards, "HELD_BYTES", 0)

@@ -10,7 +10,7 @@ import xarray as xr
 
 from vitgeom_nb.reports.findings import said
 from vitgeom_nb.reports.sections import Finding, Section
-from vitgeom_nb.statistics.bootstrap import median_interval
+from vitgeom_nb.statistics.intervals import median_interval
 
 
 def section(*findings: Finding) -> Section:

@@ -12,7 +12,7 @@ from vitgeom_nb.claims.sentences import claims
 from vitgeom_nb.reports.drawn import EXPLORERS, FIGURES
 from vitgeom_nb.reports.quantities import OWN
 from vitgeom_nb.reports.sections import Planned, Section, planned, sections
-from vitgeom_nb.sweeps.measures import made
+from vitgeom_nb.sweeps.entries import made
 
 LABELS = [one.label for one in planned()]
 NEEDS = {"head", "classes", "labels", "pairs", "jacobian", "no-jacobian"}

@@ -98,6 +98,13 @@ def _mean_pool(x: torch.Tensor, output_size: int) -> torch.Tensor:
     return torch.adaptive_avg_pool1d(x, output_size)
 
 
+def _mean_pool_2d(x: torch.Tensor, output_size: Any) -> torch.Tensor:
+    # nor has that of two dimensions, where channels come last in memory
+    if output_size in (1, (1, 1), [1, 1]) and not x.is_contiguous():
+        return x.mean((-2, -1), keepdim=True)
+    return torch._C._nn.adaptive_avg_pool2d(x, output_size)
+
+
 class _Convolution(torch.autograd.Function):
     """A convolution with fixed weights, whose backward pass is the transposed one, whose backward pass is this one.
 
@@ -169,7 +176,7 @@ def _in_float32(norm: Any) -> Any:
     return lambda x, *args, **kwargs: norm(x.float(), *args, **kwargs)
 
 
-_BATCHED = {F.adaptive_avg_pool1d: _mean_pool}
+_BATCHED = {F.adaptive_avg_pool1d: _mean_pool, F.adaptive_avg_pool2d: _mean_pool_2d}
 _REDUCED = _BATCHED | {norm: _in_float32(norm) for norm in (F.layer_norm, F.batch_norm, F.group_norm)}
 _WRITTEN_OUT = _BATCHED | {
     F.layer_norm: _layer_norm,
