@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from ..core.arguments import checked
@@ -14,7 +12,7 @@ from .written import number
 
 
 @checked
-def findings(chapter: str, table: pd.DataFrame, *, networks: Sequence[str] = ()) -> str:
+def findings(chapter: str, table: pd.DataFrame) -> str:
     """What the claims of a chapter came to, to stand first on its page: Markdown, one item a claim.
 
     A sentence that compares classes of networks is told by the difference of the classes; any other by every network.
@@ -25,8 +23,6 @@ def findings(chapter: str, table: pd.DataFrame, *, networks: Sequence[str] = ())
         Its name, such as `"curvature"`.
     table
         What `vg.claims.table` returns.
-    networks
-        Those that the chapter looks at; all of the table unless told.
 
     Returns
     -------
@@ -45,8 +41,6 @@ def findings(chapter: str, table: pd.DataFrame, *, networks: Sequence[str] = ())
     - “Curvedness evolves during training.” **Not measured yet** on vit.
     """
     judged = table[table["verdict"].isin([*JUDGED, NOT_MEASURED])]
-    wanted = {*(networks or set(judged["network"])), *CLASS_ROWS.values()}
-    judged = judged[judged["network"].isin(wanted)]
     return "\n".join(f"- {_item(claim, judged[judged['claim'] == claim.id])}" for claim in claims_of(chapter))
 
 
