@@ -255,9 +255,9 @@ def remade(title: str) -> tuple[Explorer, list[str]]:
         return vg.explore.singular_steps(vg.singular_steps(vit, images[:1], ranks=(1, 10, 100), radii=radii)), ["ViT"]
     if title == "Along a fibre":
         a, b = (vg.samples("photographs")[k] for k in (0, 1))
-        return vg.explore.fibre_walk(vg.fibre_walk(vit, a, b, steps=16)), ["ViT"]
+        return vg.explore.fibre_walk(vg.fibre_walk(vit, a, b, steps=8)), ["ViT"]
     if title == "From the source to its match":
-        path = vg.homotopy(vit, images[:1], images[10:11], steps=10, residual=0.1, max_evaluations=100)
+        path = vg.homotopy(vit, images[:1], images[10:11], steps=6, residual=0.1, max_evaluations=60)
         return vg.explore.homotopy(path), ["ViT"]
     if title == "Lipschitz constants at a radius":
         return vg.explore.lldlc(vg.lldlc(vit, images[:2])), ["ViT"]

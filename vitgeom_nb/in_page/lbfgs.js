@@ -63,7 +63,7 @@ class ProximalLBFGS {
   }
 }
 
-// Adam in long steps, for pairs that stand still at the kinks of a network
+// Adam, for pairs that would not arrive in time
 class Adam {
   constructor(anchor, rate) { Object.assign(this, { rate, m: new Float64Array(anchor.length), v: new Float64Array(anchor.length), t: 0 }); }
 

@@ -71,9 +71,12 @@ const move = async (network, { x, s, d, clamp }) => {
 const match = async (network, { x, target, most = 300, steps = null }, pace) => {
   const t = (await network.forward(target)).embedding, scale = Math.max(dot(t, t), 1e-30);
   const whole = norm(minus((await network.forward(x)).embedding, t));
-  let solver = new ProximalLBFGS(x), adam = null, point = x, best = null, before = Infinity;
+  // the goal as a loss, and how often it is asked whether the pace will do: MinimumChange of the package
+  const budget = steps ?? most, window = Math.min(100, Math.max(10, Math.floor(budget / 8)));
+  const enough = Math.min((0.1 * whole) ** 2 / 2, 0.001 * scale) / scale;
+  let solver = new ProximalLBFGS(x), adam = null, point = x, best = null, lowest = Infinity, before = null;
   const history = [];
-  for (let k = 1; k <= (steps ?? most); k++) {
+  for (let k = 1; k <= budget; k++) {
     const { embedding } = await network.forward(point), error = minus(embedding, t), distance = norm(error);
     const { gradient } = await network.pull(point, error);
     const now = { step: k, cosine: cosine(embedding, t), residual: distance / Math.max(whole, 1e-30), loss: distance ** 2 / 2,
@@ -86,12 +89,18 @@ const match = async (network, { x, target, most = 300, steps = null }, pace) => 
     let next;
     if (adam) next = adam.step(point, gradient);
     else {
+      lowest = Math.min(lowest, now.loss / scale);
+      before ??= lowest;
       next = solver.step(point, now.loss / scale, gradient.map((g) => g / scale));
       if (next.every((v, i) => v === point[i])) next = point.map((v, i) => clamped(v - 0.03 * Math.sign(gradient[i])));
     }
-    if (k % 100 === 0 && !adam) {
-      if (best.loss > 0.9 * before) { adam = new Adam(x, 0.03); next = x; }
-      before = best.loss;
+    if (k % window === 0 && !adam) {
+      if (lowest * (lowest / before) ** ((budget - k) / window) > enough) {
+        const still = lowest > 0.9 * before, rate = still ? 0.03 : Math.min(0.03, Math.max(0.01, 3 / Math.max(1, budget - k)));
+        adam = new Adam(x, rate);
+        next = still ? x : point.map((v, i) => clamped(v - rate * Math.sign(gradient[i])));
+      }
+      before = lowest;
     }
     point = next;
   }
