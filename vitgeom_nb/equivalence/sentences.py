@@ -117,7 +117,8 @@ def remainder_in_words(match: xr.Dataset, left: xr.Dataset) -> str:
         f"Of the matches drawn above, the one that ended furthest off is on {match.attrs['model']}, at a cosine of "
         f"{float(one.cosine):.3f}. It has {float(rest.strong_share):.2%} of the squared distance left along the "
         f"stronger half of the {int(rest['rank'])} singular directions of the Jacobian there, with "
-        f"{float(rest.held):.0%} of the pixel values held. The rest lies where the network hardly responds: to first order it asks for a change "
+        f"{float(rest.held):.0%} of the pixel values held. The rest lies where the network hardly "
+        "responds: to first order it asks for a change "
         f"of norm {float(rest.least_norm):.0f}, and the whole change so far has {float(one.change_norm):.0f}."
     )
 
