@@ -74,7 +74,7 @@ tested-book: notebooks
 	$(QUIET) $(BOOK) $(TESTED) --path-output .
 
 pages: tested-book
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/pages
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) tests/pages
 
 gpu: ## the whole book on the papers' own networks (VITGEOM_TIER=paper): wants a GPU and the hub
 	VITGEOM_TIER=paper VITGEOM_DEVICE=$${VITGEOM_DEVICE:-cuda} $(MAKE) tested-book TIMEOUT=3600 WORKERS=1
