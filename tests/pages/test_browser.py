@@ -43,6 +43,12 @@ def test_page_fits_a_phone(browser: Browser, site: str, name: str, letters: str)
         PHONE["width"],
     )
     assert outside == []
+    # a formula that scrolls shows its beginning first
+    begins = "d => d.querySelector('mjx-math').getBoundingClientRect().left - d.getBoundingClientRect().left"
+    lefts = page.evaluate(
+        f"[...document.querySelectorAll('article div.math')].filter(d => d.querySelector('mjx-math')).map({begins})"
+    )
+    assert all(left >= -1 for left in lefts)
     context.close()
 
 
