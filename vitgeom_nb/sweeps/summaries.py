@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import xarray as xr
 
@@ -62,7 +61,7 @@ def _random_jump(found: xr.Dataset, seed: int) -> Said:
 
 
 def _step_law(found: xr.Dataset, seed: int) -> Said:
-    floor = np.nanmedian(found.image_noise_floor.values, axis=0)
+    floor = found.image_noise_floor.to_pandas().median().to_numpy()  # NaN, silently, where all are
     words = "direction change of a straight line by rounding, median over images"
     law = law_of(found.angle.values, found.step_size.values, floor, RESAMPLES, seed)
     return {"noise_floor": Variable(("step_size",), floor, "rad", words), **law}
