@@ -7,7 +7,7 @@ from pathlib import Path
 
 import vitgeom_nb as vg
 
-from .folders import made_folder
+from ..core.whole_files import made_folder
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -38,6 +38,6 @@ def show_claims(options: argparse.Namespace) -> int:
         for _, row in rows.iterrows():
             print(f"     {row['network']:22} {in_words(row)}")
     if options.out is not None:
-        for path in write(table, made_folder(options.out)):
+        for path in write(table, made_folder(options.out, "--out ")):
             print(path)
     return 0

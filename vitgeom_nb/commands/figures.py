@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import vitgeom_nb as vg
 
 from ..core import stopping
-from ..core.whole_files import write_whole
+from ..core.whole_files import made_folder, write_whole
 from ..errors import ArgumentError
-from .folders import made_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,7 +88,7 @@ def show_figures(options: argparse.Namespace) -> int:
     model = vg.load(options.model, device=options.device)
     images = vg.samples("imagenet", n=options.images, model=model)
     stopping.check()
-    made_folder(options.out)
+    made_folder(options.out, "--out ")
     for name in options.names or RECIPES:
         path = options.out / f"{model.name.replace('/', '-')}-{name}.{options.format}"
         picture = io.BytesIO()

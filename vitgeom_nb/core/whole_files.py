@@ -33,6 +33,21 @@ def check_regular(path: Path) -> os.stat_result | None:
     return state
 
 
+def made_folder(path: Path, named: str = "") -> Path:
+    """The folder, made where it is missing; `named` says what asked for it, such as `"--out "`.
+
+    Raises
+    ------
+    DataError
+        If it cannot be one.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{named}{path!s:.200} cannot be a folder ({error.strerror}); choose another.") from None
+    return path
+
+
 def write_whole(path: Path, *data: bytes | memoryview) -> None:
     """Write a file beside its place, flush it to the disk, and rename it: whatever ends that, the earlier file stands.
 

@@ -10,8 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from ..core.measurement import save_measurement
-from ..core.whole_files import write_whole
-from ..errors import DataError
+from ..core.whole_files import made_folder, write_whole
 from .findings import Said
 from .tables import rows
 
@@ -33,11 +32,8 @@ def made(out: Path) -> Path:
     DataError
         If it cannot be one.
     """
-    try:
-        for name in FOLDERS:
-            (out / name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{out!s:.200} cannot be a folder ({error.strerror}); choose another.") from None
+    for name in FOLDERS:
+        made_folder(out / name)
     return out
 
 
