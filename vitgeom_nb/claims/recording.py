@@ -13,6 +13,7 @@ from .. import settings
 from ..core.arguments import checked
 from ..core.measurement import open_measurement, save_measurement
 from ..core.provenance import known
+from ..core.whole_files import made_folder
 from ..errors import ArgumentError, DataError
 from ..networks.vision_model import VisionModel
 from ..sweeps.plan import Network, slug
@@ -130,10 +131,7 @@ def _one(model: Any, network: Network, planned: Planned, out: Path, place: Path,
     for variable in kept.variables.values():
         if variable.dtype.kind in "iufb" and variable.size > 100:
             variable.encoding = dict(COMPRESSED)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{place.parent} cannot be a folder ({error.strerror}); choose another.") from None
+    made_folder(place.parent)
     save_measurement(kept, place)
     return RECORDED
 

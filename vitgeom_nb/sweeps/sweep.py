@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.arguments import checked
+from ..core.whole_files import made_folder
 from ..errors import ArgumentError, DataError, Interrupted
 from ..networks.vision_model import VisionModel
 from . import locks
@@ -98,10 +99,7 @@ def sweep(
         raise ArgumentError("Workers load networks and images by name or from a file; pass path/to/file.py:name.")
     if workers is not None and (scheduler is not None or not 1 <= workers <= 4096):
         raise ArgumentError("Ask for one worker or more, or name a scheduler.")
-    try:
-        plan.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{plan.out} cannot be a folder ({error.strerror}); choose another.") from None
+    made_folder(plan.out)
     with locks.held(plan.out, plan.part) as sure:
         plan.begin()
         if sure and plan.part[1] == 1:
