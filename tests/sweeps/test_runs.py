@@ -328,4 +328,11 @@ def test_a_run_without_results_yet(tmp_path: Path) -> None:
     document = {"format": 1, "package": "0", "seed": 0, "data": {}}
     (tmp_path / "run.json").write_text(json.dumps(document))
     assert len(vg.open_run(tmp_path)) == 0
-    assert isinstance(xr.Dataset(), xr.Dataset)
+
+
+def test_a_network_that_a_sweep_is_about_to_begin_with_is_not_there_yet(run: Path) -> None:
+    (run / "networks" / "later").mkdir()
+    assert list(vg.open_run(run)) == ["small"]
+    next((run / "networks").glob("small*/network.json")).unlink()
+    with pytest.raises(DataError, match=r"network\.json cannot be read"):
+        vg.open_run(run)

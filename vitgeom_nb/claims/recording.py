@@ -126,7 +126,7 @@ def _one(model: Any, network: Network, planned: Planned, out: Path, place: Path,
         "recorded": json.dumps(planned.identity, sort_keys=True),
         "network_weights": network.weights,  # those of an untrained one are fresh
         "run_sha256": known(measured)["sha256"],
-        "seconds": round(of_network.seconds(planned.name), 1),
+        "seconds": round(of_network.seconds(planned.name), 3),
     }
     for variable in kept.variables.values():
         if variable.dtype.kind in "iufb" and variable.size > 100:

@@ -226,6 +226,8 @@ def _places(path: Path) -> dict[str, dict[str, Folder]]:
     for folder in sorted(inside(path / "networks").glob("*")):
         if not inside(folder).is_dir():
             continue
+        if not (folder / "network.json").exists() and not any(folder.glob("*/*")):
+            continue  # a sweep is about to begin with it
         network = read_document(folder / "network.json", name=str, weights=str)
         name = printable(network["name"])[:200]
         labels = {}
