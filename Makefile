@@ -6,9 +6,12 @@ PORT ?= 8000
 WORKERS ?= 2
 SIZE ?= small
 TIER ?= embedded
-# Threads of torch that wait shall sleep, not spin: beside other work spinning makes everything several times slower.
-# Kernels and workers inherit this; it counts only if it is set before torch is imported. GOMP_SPINCOUNT follows from it.
-export OMP_WAIT_POLICY ?= passive
+# Threads of torch that wait shall spin briefly, then sleep: beside other work long spinning makes everything slower.
+# Kernels and workers inherit this; it counts only if it is set before torch is imported.
+ifndef OMP_WAIT_POLICY
+export GOMP_SPINCOUNT ?= 10000
+export OMP_WAIT_POLICY := passive
+endif
 
 ifneq ($(words $(VENV)),1)
 $(error VENV is "$(VENV)"; make takes no name with a space in it, so choose another folder)

@@ -1,4 +1,4 @@
-"""A spectrum beside four busy processes, and alone, by how the threads of torch wait for each other."""
+"""Three measurements beside four busy processes, and alone, by how the threads of torch wait for each other."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import vitgeom_nb as vg
+from vitgeom_nb.settings import BRIEF_SPIN
 
 from .harness import Contender
 
@@ -17,7 +18,8 @@ BUSY = 4
 OPENMP = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
 # what each process is told before it loads torch: later is too late
 WAITING: dict[str, dict[str, str]] = {
-    "passive waiting": {"OMP_WAIT_POLICY": "passive"},
+    "a short spin, then sleep": BRIEF_SPIN,
+    "sleep at once": {"OMP_WAIT_POLICY": "passive"},
     "torch's own waiting": {},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
@@ -25,10 +27,13 @@ TASK = """
 import sys
 import vitgeom_nb as vg
 model = vg.load("vit", device={device!r})
-images = vg.samples("imagenet", 1, size=model.size)
+images = vg.samples("imagenet", 2, size=model.size)
+labels = model.labels(images)
 print("ready", flush=True)
 for word in sys.stdin:
-    vg.singular_spectrum(model, images)
+    vg.singular_spectrum(model, images[:1])
+    vg.match(model, images[:1], images[1:], max_evaluations=40)
+    vg.travel_distance(model, images, labels)
     print("done", flush=True)
 """
 # busy from "work" to the next word; ends with whoever started it

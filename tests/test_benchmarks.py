@@ -189,7 +189,8 @@ for word in sys.stdin:
 @pytest.mark.parametrize(
     ("waiting", "told"),
     [
-        ("passive waiting", "passive None None"),
+        ("a short spin, then sleep", "passive 10000 None"),
+        ("sleep at once", "passive None None"),
         ("torch's own waiting", "None None None"),
         ("one thread", "None None 1"),
     ],

@@ -14,6 +14,9 @@ from .errors import ArgumentError, DataError
 TIERS = {"embedded": 64, "paper": 224}
 """Tier -> height and width of the images that its networks take."""
 
+BRIEF_SPIN = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"}
+"""How threads of torch shall wait for each other: a few microseconds awake, then asleep. GNU's OpenMP reads the count."""
+
 
 def tier() -> str:
     """The tier that `VITGEOM_TIER` names: `"embedded"` (the default) or `"paper"`.
@@ -138,15 +141,15 @@ def silent() -> bool:
 
 
 def sleeping_threads() -> bool:
-    """Ask OpenMP to let threads sleep while they wait for work, and say whether that is set from here on.
+    """Ask OpenMP to let threads that wait for work sleep after a short spin; say whether that is set from here on.
 
-    Its threads spin unless told, which takes the cores from whatever else runs. OpenMP reads `OMP_WAIT_POLICY` and
-    `GOMP_SPINCOUNT` when torch loads it, so nothing is set once torch is loaded, nor where the user has set either.
+    Its threads spin for long unless told, which takes the cores from whatever else runs. OpenMP reads
+    `OMP_WAIT_POLICY` and `GOMP_SPINCOUNT` when torch loads it, so nothing is set once torch is loaded, nor where the
+    user has set either.
     """
-    wanted = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
-    if "torch" in sys.modules or any(name in os.environ for name in wanted):
+    if "torch" in sys.modules or any(name in os.environ for name in BRIEF_SPIN):
         return False
-    os.environ.update(wanted)
+    os.environ.update(BRIEF_SPIN)
     return True
 
 

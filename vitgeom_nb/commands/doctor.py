@@ -97,7 +97,7 @@ def doctor(options: argparse.Namespace) -> int:
         except VitgeomError as error:
             print(f"              {error}")
             broken += 1
-    print(f"waiting       {settings.waiting()}; beside other work, begin a notebook with %env OMP_WAIT_POLICY=passive,")
+    print(f"waiting       {settings.waiting()}; beside other work, begin a notebook with %env GOMP_SPINCOUNT=10000,")
     print("              before the first import of torch, or leave cores to it: torch.set_num_threads(1)")
     print(f"tier          {settings.tier()}")
     for name in FAMILIES:
