@@ -15,7 +15,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-import xarray as xr
 
 import vitgeom_nb as vg
 from vitgeom_nb.core import netcdf
