@@ -15,7 +15,7 @@ TIERS = {"embedded": 64, "paper": 224}
 """Tier -> height and width of the images that its networks take."""
 
 BRIEF_SPIN = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"}
-"""How threads of torch shall wait for each other: a few microseconds awake, then asleep. GNU's OpenMP reads the count."""
+"""How threads of torch shall wait for each other: briefly awake, then asleep. GNU's OpenMP reads the count."""
 
 
 def tier() -> str:
