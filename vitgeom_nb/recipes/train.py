@@ -6,7 +6,9 @@ it goes on from the end of its constant phase where its checkpoint is at hand, a
 that ship, as a second cycle of the same shape. Everything random follows from the seed and the step alone.
 Networks whose name ends in `-b` are trained by recipe B, as transformers usually are: RandAugment, mixup, CutMix and
 stochastic depth in the place of label smoothing. On a processor a training gives way to whatever else runs: one thread
-unless `--threads` says otherwise, low priority, and threads that sleep while they wait.
+unless `--threads` says otherwise, low priority, and threads that sleep while they wait. Where Linux groups processes by
+session (`/proc/sys/kernel/sched_autogroup_enabled` is 1), priorities count only within one: `echo 10 >
+/proc/PID/autogroup` makes a training give way to other sessions, and a negative number keeps its core.
 
     python -m vitgeom_nb.recipes.train --epochs 100            # all
     python -m vitgeom_nb.recipes.train vit --epochs 24 --work runs
