@@ -18,7 +18,7 @@ BUSY = 4
 OPENMP = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
 # what each process is told before it loads torch: later is too late
 WAITING: dict[str, dict[str, str]] = {
-    "a short spin, then sleep": BRIEF_SPIN,
+    "a short spin": BRIEF_SPIN,
     "sleep at once": {"OMP_WAIT_POLICY": "passive"},
     "torch's own waiting": {},
     "one thread": {"OMP_NUM_THREADS": "1"},

@@ -189,7 +189,7 @@ for word in sys.stdin:
 @pytest.mark.parametrize(
     ("waiting", "told"),
     [
-        ("a short spin, then sleep", "passive 10000 None"),
+        ("a short spin", "passive 10000 None"),
         ("sleep at once", "passive None None"),
         ("torch's own waiting", "None None None"),
         ("one thread", "None None 1"),
