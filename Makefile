@@ -22,8 +22,8 @@ NOTEBOOKS := $(TEXTS:.md=.ipynb)
 TESTED ?= _executed
 TIMEOUT ?= 600
 BOOK := $(BIN)/jupyter-book build -W -n --keep-going --all
-# pages have no kernel, so no widgets either
-QUIET := TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1 VITGEOM_WIDGETS=0
+# pages have no kernel, so no widgets either, and offer their figures for download
+QUIET := TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1 VITGEOM_WIDGETS=0 VITGEOM_DOWNLOADS=1
 # tests run side by side: one thread each, or they would fight for the cores
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(QUIET) $(BIN)/python -m pytest -n $(WORKERS)
 

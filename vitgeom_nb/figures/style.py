@@ -12,6 +12,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .downloads import HouseFigure
+
 STYLE = str(files("vitgeom_nb.figures") / "vitgeom.mplstyle")
 # Okabe-Ito colours and a few of their neighbours, blues for transformers and warm colours for CNNs; networks that are
 # drawn together differ in colour to every kind of colour vision, and in their markers (tests/figures/test_colours.py)
@@ -53,7 +55,7 @@ def look(name: str, index: int = 0) -> tuple[str, str, str]:
 def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
     """`plt.subplots` in the house style, closed at once so that a notebook shows the returned figure once."""
     with plt.style.context(STYLE):
-        figure, axes = plt.subplots(rows, columns, **options)
+        figure, axes = plt.subplots(rows, columns, FigureClass=HouseFigure, **options)
     plt.close(figure)
     return figure, axes
 
