@@ -39,8 +39,10 @@ def files_of(notebook: nbformat.NotebookNode) -> dict[str, dict[str, bytes]]:
 
 
 def with_links(page: str, name: str, endings: list[str], folder: str) -> str:
-    """The page with links to the files of a figure, below its caption."""
-    figure = re.compile(rf'<figure\b[^>]*\bid="{re.escape(make_id(name))}".*?(?=</figure>)', re.DOTALL)
+    """The page with links to the files of a figure, at the end of its caption."""
+    figure = re.compile(
+        rf'<figure\b[^>]*\bid="{re.escape(make_id(name))}"(?:(?!</figure>).)*?(?=</figcaption>)', re.DOTALL
+    )
 
     def linked(found: re.Match[str]) -> str:
         number = NUMBER.search(found[0])

@@ -24,6 +24,7 @@ from playwright.sync_api import Browser
 import vitgeom_nb as vg
 from tests.browser import browser
 from tests.chapters import ROOT
+from tests.validator import VNU, errors
 from vitgeom_nb.figures.downloads import KEY
 from vitgeom_nb.figures.style import show_image, subplots
 
@@ -130,6 +131,11 @@ def test_the_files_are_the_figure(built: Path, page: BeautifulSoup) -> None:
     held = measured["count"].values > 0
     np.testing.assert_allclose(heights, measured.accuracy.values[held])
     assert {row["x axis"] for row in rows} == {"confidence"}
+
+
+@pytest.mark.skipif(VNU is None, reason="vnu, the Nu HTML checker, is not on this machine")
+def test_the_page_is_html_as_the_standard_has_it(built: Path) -> None:
+    assert errors([built / "book" / "page.html", built / "index.html"]) == []
 
 
 def test_the_notebook_for_readers_holds_the_pictures_alone(built: Path) -> None:
