@@ -99,7 +99,7 @@ def dot(at: tuple[float, float], colour: str, marker: str = "o") -> str:
     if marker == "o":
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" {style}/>'
     shape = MarkerStyle(marker)
-    (corners,) = shape.get_path().transformed(shape.get_transform()).to_polygons()
+    corners = np.asarray(shape.get_path().transformed(shape.get_transform()).to_polygons()[0])
     points = " ".join(f"{x + MARK * dx:.1f},{y - MARK * dy:.1f}" for dx, dy in corners[:-1])
     return f'<polygon points="{points}" {style}/>'
 

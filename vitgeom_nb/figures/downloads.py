@@ -111,15 +111,15 @@ def _rows(axes: Axes, named: dict[str, str]) -> Iterator[Row]:
     for line in axes.lines:
         if id(line) not in caps and not isinstance(line, AxLine):  # which has a slope and no points
             yield from _line(axes, line, series(line))
-    for group in axes.collections:
-        if isinstance(group, PathCollection):
-            yield from ((series(group), "point", *_pair(at)) for at in _known(group.get_offsets()))
-        elif isinstance(group, LineCollection):
-            yield from _ends(group, series(group), "bar")
-        elif isinstance(group, QuadMesh):
+    for shapes in axes.collections:
+        if isinstance(shapes, PathCollection):
+            yield from ((series(shapes), "point", *_pair(at)) for at in _known(shapes.get_offsets()))
+        elif isinstance(shapes, LineCollection):
+            yield from _ends(shapes, series(shapes))
+        elif isinstance(shapes, QuadMesh):
             yield from _cells(axes)
-        elif isinstance(group, PolyCollection):
-            yield from _band(group, series(group))
+        elif isinstance(shapes, PolyCollection):
+            yield from _band(shapes, series(shapes))
     for patch in axes.patches:
         if isinstance(patch, Rectangle) and patch.get_facecolor()[3] > 0:
             middle = patch.get_x() + patch.get_width() / 2
@@ -138,10 +138,10 @@ def _line(axes: Axes, line: Line2D, series: str) -> Iterator[Row]:
         yield from ((series, mark, *_pair(point)) for point in _known(points))
 
 
-def _ends(bars: LineCollection, series: str, mark: str) -> Iterator[Row]:
+def _ends(bars: LineCollection, series: str) -> Iterator[Row]:
     for segment in bars.get_segments():
         for word, end in zip(("from", "to"), _known(segment[[0, -1]]) if len(segment) else (), strict=False):
-            yield series, f"{mark} {word}", *_pair(end)
+            yield series, f"bar {word}", *_pair(end)
 
 
 def _band(band: PolyCollection, series: str) -> Iterator[Row]:
