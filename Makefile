@@ -1,6 +1,7 @@
 # The commands that people and continuous integration both run. A fresh machine needs Python 3.11 or later, and make.
 PYTHON ?= python3
 VENV ?= .venv
+LOWEST ?= .venv-lowest
 EPOCHS ?= 100
 PORT ?= 8000
 WORKERS ?= 2
@@ -22,12 +23,12 @@ NOTEBOOKS := $(TEXTS:.md=.ipynb)
 TESTED ?= _executed
 TIMEOUT ?= 600
 BOOK := $(BIN)/jupyter-book build -W -n --keep-going --all
-# pages have no kernel, so no widgets either
-QUIET := TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1 VITGEOM_WIDGETS=0
+# pages have no kernel, so no widgets either, and offer their figures for download
+QUIET := TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1 VITGEOM_WIDGETS=0 VITGEOM_DOWNLOADS=1
 # tests run side by side: one thread each, or they would fight for the cores
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(QUIET) $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help book serve test lint unit notebooks tested-book pages paper pairs gpu bench evidence zoo links dist clean
+.PHONY: help book serve test lint unit notebooks tested-book pages paper pairs gpu bench evidence zoo links dist versions clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -52,6 +53,13 @@ lint: $(VENV)/.test
 
 unit: $(VENV)/.test
 	$(SIDE_BY_SIDE) --ignore tests/pages
+
+versions: ## unit tests with the oldest torch, timm, transformers and xarray that are allowed (PYTHON=python3.12)
+	$(MAKE) $(LOWEST)/bin/python VENV=$(LOWEST)
+	$(LOWEST)/bin/python -m tests.lowest > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/constraints.txt --editable '.[test]'
+	touch $(LOWEST)/.test
+	$(MAKE) unit VENV=$(LOWEST)
 
 # The chapters are executed once, by nbmake; the book that is then built and checked is made of exactly these runs.
 notebooks: $(VENV)/.test

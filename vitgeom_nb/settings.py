@@ -135,6 +135,11 @@ def widgets() -> bool:
     return _on("VITGEOM_WIDGETS", "1")
 
 
+def downloads() -> bool:
+    """Whether figures bring SVG and CSV along in the output of a cell, for pages: `VITGEOM_DOWNLOADS=1`."""
+    return _on("VITGEOM_DOWNLOADS", "0")
+
+
 def silent() -> bool:
     """Whether progress bars are off: `TQDM_DISABLE` set to anything but 0."""
     return _on("TQDM_DISABLE", "0")

@@ -61,7 +61,7 @@ def step_law(measurements: Measurements, models: Models = None, images: Any = No
     def draw(axes: Axes) -> None:
         for label, network in each.items():
             named = f"{label}, $h^{{{exponent[label]:.2f}}}$"
-            axes.plot(sizes, typical[label], color=network.colour, lw=1.4, label=named)
+            axes.plot(sizes, typical[label], network.marker, ls="-", color=network.colour, markevery=0.2, label=named)
         axes.set(xscale="log", yscale="log", ylim=(LOW, HIGH))
         axes.set(xlabel="step h (rms per pixel)", ylabel="direction change (degrees, rms)")
         axes.legend(fontsize=8)

@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.markers import MarkerStyle
 from PIL import Image
 
 from ..figures.style import subplots
@@ -19,6 +20,7 @@ SIDE = 256  # pixels of a picture; small images are enlarged by a whole factor, 
 WIDTH, HEIGHT = 340, 250  # of a chart: fits a phone
 CLASSES = 5  # rows of a chart of probabilities, more where more classes win
 BLUE, GREY = "#0072B2", "#767676"
+MARK = 12  # pixels across a mark
 
 
 def picture(image: Any, side: int = SIDE) -> Picture:
@@ -91,17 +93,15 @@ def _fixed_names() -> Any:
 
 
 def dot(at: tuple[float, float], colour: str, marker: str = "o") -> str:
-    """A mark of the house style at a pixel."""
+    """A mark at a pixel, in the shape that matplotlib gives the marker."""
     x, y = at
     style = f'fill="{colour}" stroke="#fff" stroke-width="1.5"'
-    if marker == "s":
-        return f'<rect x="{x - 5:.1f}" y="{y - 5:.1f}" width="10" height="10" {style}/>'
-    if marker in ("^", "D"):
-        top = (0, -7), (6, 5), (-6, 5)
-        corners = top if marker == "^" else ((0, -7), (7, 0), (0, 7), (-7, 0))
-        points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
-        return f'<polygon points="{points}" {style}/>'
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" {style}/>'
+    if marker == "o":
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" {style}/>'
+    shape = MarkerStyle(marker)
+    corners = np.asarray(shape.get_path().transformed(shape.get_transform()).to_polygons()[0])
+    points = " ".join(f"{x + MARK * dx:.1f},{y - MARK * dy:.1f}" for dx, dy in corners[:-1])
+    return f'<polygon points="{points}" {style}/>'
 
 
 def line(a: tuple[float, float], b: tuple[float, float], colour: str = "#444444", dashed: bool = False) -> str:

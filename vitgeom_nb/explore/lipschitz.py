@@ -58,7 +58,8 @@ def lldlc(measurements: Measurements, models: Models = None, images: Any = None)
     def chart_of(kind: str) -> Chart:
         def draw(axes: Axes) -> None:
             for network in each.values():
-                axes.plot(radii, _median(network.data, kind), color=network.colour, label=network.label, lw=1.4)
+                how: dict[str, Any] = {"color": network.colour, "marker": network.marker, "markevery": 0.2}
+                axes.plot(radii, _median(network.data, kind), label=network.label, **how)
             axes.set(xscale="log", yscale="log", xlabel="radius r", ylabel="median constant L")
             axes.set_ylim(lowest, highest)
             axes.legend(fontsize=8, loc="lower left")

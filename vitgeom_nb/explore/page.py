@@ -95,8 +95,8 @@ def figure_html(explorer: Explorer) -> str:
 <noscript><p class="vg-note">The sliders of this figure need JavaScript; this is its first frame.</p></noscript>
 <div class="vg-panels">{"".join(map(panel_html, first.panels))}</div>
 {readout_html(first.readout)}
-<figcaption>{caption}</figcaption>
 <script type="application/json">{text}</script>
+<figcaption>{caption}</figcaption>
 </figure>"""
     return printable(page)
 

@@ -18,7 +18,7 @@ from .style import LOOKS, look, panels, subplots, whiskers
 
 OURS = "#0072B2"
 # variants, peers and curves: Okabe-Ito colours and markers, and the floor's own
-COLOURS = ("#D55E00", "#009E73", "#AA4499", "#E69F00", "#56B4E9", "#882255", "#444444", "#332288")
+COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#444444", "#332288")
 MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">")
 FLOOR: dict[str, Any] = {"color": "black", "marker": "|", "markersize": 11, "markeredgewidth": 2.2}
 ROLES: dict[str, dict[str, Any]] = {

@@ -15,7 +15,7 @@ from ..claims.rules import COMPARED, DOES_NOT_APPLY, NOT_MEASURED
 from ..core.arguments import checked
 from ..errors import ArgumentError
 from ..statistics.verdicts import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
-from .style import STYLE, look
+from .style import STYLE, look, subplots
 
 # verdict -> colour and symbol; the colours differ in lightness too, so a print without colour reads the same
 LOOKS = {
@@ -83,9 +83,7 @@ def ledger(table: pd.DataFrame, corrected: bool = False) -> Figure:
             code[i, j] = words.index(row[column])
             marks[i, j] = _mark(row[column], float(row["estimate"]), claim.unit)
     height = 0.42 + 0.44 * len(shown)
-    with plt.style.context(STYLE):
-        figure, axes = plt.subplots(figsize=(4.6 + 0.92 * len(networks), height + 1.5))
-    plt.close(figure)
+    figure, axes = subplots(figsize=(4.6 + 0.92 * len(networks), height + 1.5))
     with plt.style.context(STYLE):
         sns.heatmap(
             code,

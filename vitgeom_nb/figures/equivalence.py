@@ -19,7 +19,7 @@ METHOD_LOOKS = {
     "minimum-change": ("#0072B2", "-"),
     "gradient-descent": ("#D55E00", "--"),
     "adam": ("#009E73", "-."),
-    "gauss-newton": ("#AA4499", ":"),
+    "gauss-newton": ("#CC79A7", ":"),
 }
 
 

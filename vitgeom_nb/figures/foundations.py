@@ -92,7 +92,7 @@ def _draw_moves(axes: Axes, start: np.ndarray, end: np.ndarray, reached: np.ndar
         axes.annotate("", b, a, arrowprops={"arrowstyle": "->", "color": START, "shrinkA": 0, "shrinkB": 0})
         axes.plot(*a, "o", color=START, markersize=5)
         if not arrived:
-            axes.plot(*b, "x", color="#AA4499", markersize=9, markeredgewidth=2)
+            axes.plot(*b, "x", color="#CC79A7", markersize=9, markeredgewidth=2)
 
 
 @checked(seen=("red", "green", "embedding"), matched=("matched", "converged"))

@@ -17,8 +17,8 @@ from .style import as_list, by_network, look, quartiles, show_image, show_signed
 # kind of direction -> label, colour, marker, line style; told apart without colour by the last two
 KIND_LOOKS = {
     "random": ("random", "#444444", "o", "-"),
-    "normal": ("normal space", "#AA4499", "^", "--"),
-    "top": ("top, $\\pm v_1$", "#AA4499", "^", "--"),
+    "normal": ("normal space", "#CC79A7", "^", "--"),
+    "top": ("top, $\\pm v_1$", "#CC79A7", "^", "--"),
     "gradient": ("gradient", "#0072B2", "v", "--"),
     "matching": ("matching", "#D55E00", "D", "-."),
     "null": ("null space", "#009E73", "s", ":"),

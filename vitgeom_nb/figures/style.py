@@ -12,29 +12,33 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .downloads import HouseFigure
+
 STYLE = str(files("vitgeom_nb.figures") / "vitgeom.mplstyle")
-# Okabe-Ito colours, blues for transformers and warm colours for CNNs; markers tell them apart without colour
+# Okabe-Ito colours and a few of their neighbours, blues for transformers and warm colours for CNNs; networks that are
+# drawn together differ in colour to every kind of colour vision, and in their markers (tests/figures/test_colours.py)
 LOOKS = {
     "vit": ("ViT", "#0072B2", "o"),
     "swin": ("Swin", "#56B4E9", "s"),
     "resnet": ("ResNet", "#D55E00", "^"),
     "mobilenetv2": ("MobileNetV2", "#E69F00", "D"),
-    "convnext": ("ConvNeXt", "#CC6677", "P"),
-    "efficientnet-lite0": ("EfficientNet-Lite0", "#117733", "X"),
+    "convnext": ("ConvNeXt", "#882255", "P"),
+    "efficientnet-lite0": ("EfficientNet-Lite0", "#888888", "X"),
     "clip": ("CLIP", "#0072B2", "o"),
     "beit": ("BEiT", "#56B4E9", "s"),
     "deit": ("DEiT", "#332288", "P"),
     "swin-t": ("Swin-T", "#009E73", "X"),
-    "vitmae": ("ViTMAE", "#AA4499", "v"),
+    "vitmae": ("ViTMAE", "#CC79A7", "v"),
     "vitmsn": ("ViTMSN", "#444444", "<"),
-    "vit-b16": ("ViT-B/16", "#0072B2", "o"),
+    "vit-b16": ("ViT-B/16", "#0072B2", "*"),
     "resnet50": ("ResNet-50", "#D55E00", "^"),
     "mobilenetv2_100": ("MobileNetV2", "#E69F00", "D"),
     "googlenet": ("GoogLeNet", "#882255", ">"),
     "dinov2": ("DINOv2", "#117733", "p"),
     "siglip": ("SigLIP", "#88CCEE", "h"),
 }
-SPARE = ("#009E73", "#AA4499", "#444444")
+SPARE = ("#009E73", "#CC79A7", "#444444")
+SPARE_MARKERS = ("v", "<", ">", "d")
 
 
 def literal(name: object) -> str:
@@ -43,14 +47,15 @@ def literal(name: object) -> str:
 
 
 def look(name: str, index: int = 0) -> tuple[str, str, str]:
-    """Label, colour and marker of a network; others take spare colours by `index`."""
-    return LOOKS.get(name, (literal(name), SPARE[index % len(SPARE)], "v"))
+    """Label, colour and marker of a network; others take spare ones by `index`, no two of the first twelve the same."""
+    spare = (literal(name), SPARE[index % len(SPARE)], SPARE_MARKERS[index % len(SPARE_MARKERS)])
+    return LOOKS.get(name, spare)
 
 
 def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
     """`plt.subplots` in the house style, closed at once so that a notebook shows the returned figure once."""
     with plt.style.context(STYLE):
-        figure, axes = plt.subplots(rows, columns, **options)
+        figure, axes = plt.subplots(rows, columns, FigureClass=HouseFigure, **options)
     plt.close(figure)
     return figure, axes
 
