@@ -1,11 +1,13 @@
 """Writes how long each chapter took into the page that asks for it.
 
-The times are those of this very build: of the execution by the builder, or, where the chapters had been executed before,
-those that their cells carry. A page asks by a block with the class `vg-run-times`; where no time is known it stays.
+The times are those of this very build: of the execution by the builder, or, where the chapters had been executed
+before, those that their cells carry. A page asks by a block with the class `vg-run-times`; where no time is known it
+stays.
 """
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from datetime import datetime
@@ -50,20 +52,15 @@ def finish(app: Any, exception: Exception | None) -> None:
     """Fill the block once the pages are written."""
     if exception or app.builder.format != "html":
         return
-    for page in Path(app.outdir).glob("book/*.html"):
+    names = [app.config.root_doc, *app.env.toctree_includes.get(app.config.root_doc, [])]
+    found = {name: took for name in names if (took := seconds(app, name)) is not None}
+    times = {
+        f"{Path(name).name}.html": (html.escape(app.env.titles[name].astext()), took) for name, took in found.items()
+    }
+    for page in Path(app.outdir).glob("book/*.html") if times else ():
         text = page.read_text(encoding="utf-8")
-        if not BLOCK.search(text):
-            continue
-        names = [name for name in app.env.toctree_includes.get(app.config.root_doc, []) if name.startswith("book/")]
-        names = [app.config.root_doc, *names] if app.config.root_doc.startswith("book/") else names
-        found = {name: seconds(app, name) for name in names}
-        times = {
-            f"{name.removeprefix('book/')}.html": (app.env.titles[name].astext(), took)
-            for name, took in found.items()
-            if took is not None
-        }
-        if times:
-            page.write_text(BLOCK.sub(lambda m: m[1] + table(times) + m[2], text), encoding="utf-8")
+        if BLOCK.search(text):
+            page.write_text(BLOCK.sub(rf"\g<1>{table(times)}\g<2>", text), encoding="utf-8")
 
 
 def setup(app: Any) -> dict[str, bool]:

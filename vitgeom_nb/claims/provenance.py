@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 
 import pandas as pd
@@ -26,8 +27,7 @@ def recorded_files(run: Mapping[str, Mapping[str, xr.Dataset]] | None = None) ->
     -------
     pandas.DataFrame
         Columns `network`, `measure`, `data`, `n` (images or pairs), `seconds`, `device`, `package`, `torch`, and the
-        first digits of the digest of the `weights`. What does not say how it was recorded, such as predictions that
-        ship with a network, is left out.
+        first digits of the digest of the `weights`. Predictions that ship with a network are no file of the evidence.
 
     Examples
     --------
@@ -38,17 +38,33 @@ def recorded_files(run: Mapping[str, Mapping[str, xr.Dataset]] | None = None) ->
     for network, measures in opened(run).items():
         for name, found in measures.items():
             about = found.attrs
-            if "recorded" not in about:
+            if math.isnan(about.get("seconds", math.nan)):  # ships with a network
                 continue
-            asked = json.loads(about["recorded"])
-            row = {"network": network, "measure": name, "data": asked["data"], "n": asked["images"] or asked["pairs"]}
+            row = {"network": network, "measure": name, "data": _data(found), "n": _count(found)}
             row |= {key: about[key] for key in ("device", "package", "torch")}
-            rows.append(row | {"seconds": float(about["seconds"]), "weights": about["network_weights"][:12]})
+            weights = about.get("network_weights", about["weights"])
+            rows.append(row | {"seconds": float(about["seconds"]), "weights": weights[:12]})
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _data(found: xr.Dataset) -> str:
+    """Data set and split; of older files the source of their images, if they say it."""
+    if "recorded" in found.attrs:
+        return str(json.loads(found.attrs["recorded"])["data"])
+    images = json.loads(found.attrs.get("inputs", "{}")).get("images", {})
+    return str(images.get("source", "not written down"))
+
+
+def _count(found: xr.Dataset) -> int:
+    """How many images or pairs: those of its dimensions, or those that were counted."""
+    sizes = [found.sizes[name] for name in ("image", "pair") if name in found.sizes]
+    return int(sizes[0] if sizes else found["count"].sum())
 
 
 def planned_and_recorded(files: pd.DataFrame) -> pd.DataFrame:
     """How much of the evidence of each tier is there: a row a network, the numbers of files planned and recorded.
+
+    Predictions of the embedded networks are not counted, for they ship with them.
 
     Parameters
     ----------
@@ -62,7 +78,7 @@ def planned_and_recorded(files: pd.DataFrame) -> pd.DataFrame:
     """
     rows = {}
     for tier in ("embedded", "pretrained", "paper"):
-        names = [planned.name for planned in evidence(tier)]
+        names = [planned.name for planned in evidence(tier) if (tier, planned.name) != ("embedded", "predictions")]
         for network in networks_of(tier):
             there = set(files["measure"][files["network"] == network])
             missing = [name for name in names if name not in there]
