@@ -110,7 +110,7 @@ def figures_index(table: pd.DataFrame, names: Mapping[str, str], link: str) -> s
     >>> figures_index(vg.claims.table({}, networks=["vit"]), {}, "{chapter}.html").count("<b>not measured yet</b>")
     17
     """
-    heads = ("published figure", "page", "function", "tests", "does ours agree?")
+    heads = ("what the paper shows", "page", "function", "tests", "does ours agree?")
     lines = [
         '<table class="dataframe vg-words">',
         "<caption>Figures of the papers, and ours</caption>",
