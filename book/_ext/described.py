@@ -1,7 +1,7 @@
 """Says of each page what it is about, for those who see only a link to it: a description, and tags for previews.
 
 A chapter describes itself in the header of its text (`myst: html_meta: description`); pages that the builder makes,
-such as the index, are described by their titles. The picture of a preview is the one of the front page.
+such as the index, are described by what they are. The picture of a preview is the one of the front page.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import html
 import re
 from typing import Any
 
+MADE = {"genindex": "Index", "search": "Search"}  # by the builder, without a title
 PICTURE = "_static/swin-equivalent-images.jpg"
 ALT = "A photograph, another one, the first changed until a network takes it for the second, and the change, amplified."
 DESCRIPTION = re.compile(r'<meta\b(?=[^>]*\bname="description")[^>]*\bcontent="([^"]*)"[^>]*>')
@@ -33,7 +34,9 @@ def describe(app: Any, pagename: str, templatename: str, context: dict[str, Any]
     if app.builder.format != "html":
         return
     head = context.get("metatags", "")
-    title = " ".join(html.unescape(re.sub(r"<[^>]*>", "", context.get("title", ""))).split())
+    title = " ".join(
+        html.unescape(re.sub(r"<[^>]*>", "", context.get("title") or MADE.get(pagename, pagename))).split()
+    )
     own = DESCRIPTION.search(head)
     site = app.config.html_title or app.config.project
     said = html.unescape(own[1]) if own else f"{title}: a page of the book {site}."

@@ -49,10 +49,10 @@ def test_a_page_with_a_description_keeps_it_and_a_preview_repeats_it() -> None:
     assert '<meta property="og:image" content="../_static/swin-equivalent-images.jpg" />' in given["metatags"]
 
 
-def test_a_page_without_one_is_described_by_its_title_and_a_known_site_gives_whole_addresses() -> None:
-    given = context("")
+def test_a_page_without_one_is_described_by_what_it_is_and_a_known_site_gives_whole_addresses() -> None:
+    given = context("") | {"title": ""}
     described.describe(app("https://example.org/book/"), "search", "search.html", given, None)
-    assert '<meta name="description" content="A b &amp; c: a page of the book vitgeom." />' in given["metatags"]
+    assert '<meta name="description" content="Search: a page of the book vitgeom." />' in given["metatags"]
     assert 'content="https://example.org/book/_static/swin-equivalent-images.jpg"' in given["metatags"]
 
 
