@@ -110,7 +110,7 @@ def figures_index(table: pd.DataFrame, names: Mapping[str, str], link: str) -> s
     >>> figures_index(vg.claims.table({}, networks=["vit"]), {}, "{chapter}.html").count("<b>not measured yet</b>")
     17
     """
-    heads = ("what the paper shows", "page", "function", "tests", "does ours agree?")
+    heads = ("what the paper shows", "ours: page, function, tests", "does ours agree?")
     lines = [
         '<table class="dataframe vg-words">',
         "<caption>Figures of the papers, and ours</caption>",
@@ -119,11 +119,11 @@ def figures_index(table: pd.DataFrame, names: Mapping[str, str], link: str) -> s
     ]
     for one in published():
         address = escape(link.format(chapter=one.chapter))
-        tests = "<br>".join(f"<code>{escape(path)}</code>" for path in one.tests)
+        ours = "<br>".join(f"<code>{escape(name)}</code>" for name in (f"vg.{one.function}", *one.tests))
         why = "".join(f"<br>{escape(reason(claims()[name], table, names))}" for name in one.claims)
         lines.append(
             f'<tr><th scope="row">{escape(one.shows)}. {PAPERS[one.paper]}</th>'
-            f'<td><a href="{address}">{escape(one.chapter)}</a></td><td><code>vg.{escape(one.function)}</code></td>'
-            f"<td>{tests}</td><td><b>{agreement(one, table)}</b>{why}</td></tr>"
+            f'<td><a href="{address}">{escape(one.chapter)}</a><br>{ours}</td>'
+            f"<td><b>{agreement(one, table)}</b>{why}</td></tr>"
         )
     return "\n".join([*lines, "</tbody>", "</table>"])
