@@ -26,6 +26,7 @@ EXPLORERS = {
     "reliability": ["Reliability at any number of bins and any temperature"],
     "fgsm-paths": ["Along the FGSM path"],
     "bring-your-own-model": ["Along a straight line of images"],
+    "intro": ["From the source to its match"],
 }
 EACH = [(page, title) for page, titles in EXPLORERS.items() for title in titles]
 

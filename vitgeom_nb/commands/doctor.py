@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 import vitgeom_nb as vg
 
 from .. import settings
-from ..core.extras import EXTRAS, lacking
+from ..core.extras import EXTRAS, lacking, versions
 from ..errors import VitgeomError
 from ..networks.catalogue import CATALOGUE
 from ..networks.embedded import FAMILIES, weights
@@ -23,13 +22,6 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     """Give the command line this command."""
     health = commands.add_parser("doctor", help="what this installation has and lacks")
     health.set_defaults(command=doctor)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "missing"
 
 
 def _about_the_hub() -> None:
@@ -58,7 +50,7 @@ def _about_packages() -> None:
             print(f"  missing     {', '.join(absent)}: pip install 'vitgeom-nb[{extra}]'")
     for name, entry in CATALOGUE.items():
         if entry.tier == "pretrained":
-            found = _version(entry.source.removeprefix("pip/"))
+            (found,) = versions([entry.source.removeprefix("pip/")]).values()
             print(f"pretrained    {name} {found}" + (": pip install 'vitgeom-nb[pretrained]'" * (found == "missing")))
 
 
@@ -87,7 +79,7 @@ def doctor(options: argparse.Namespace) -> int:
 
     broken = 0
     print(f"vitgeom-nb    {vg.__version__}, Python {platform.python_version()}, {platform.platform()}")
-    print(f"packages      {', '.join(f'{name} {_version(name)}' for name in SHOWN)}")
+    print(f"packages      {', '.join(f'{name} {found}' for name, found in versions(SHOWN).items())}")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none; everything runs on the CPU"
     print(f"device        {torch.get_num_threads()} CPU threads; GPU: {gpu}")
     if settings.device() != "cpu":

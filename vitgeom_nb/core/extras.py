@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 
 import lazy_loader
 
@@ -25,6 +26,24 @@ OF = {module: extra for extra, modules in EXTRAS.items() for module in modules}
 def lacking(extra: str) -> list[str]:
     """The modules of an extra that are not installed."""
     return [module for module in EXTRAS[extra] if not _there(module)]
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Package -> its version as installed, or `"missing"`.
+
+    Examples
+    --------
+    >>> versions(["no-such-package"])
+    {'no-such-package': 'missing'}
+    """
+    return {package: _version(package) for package in packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
 
 
 def _there(module: str) -> bool:
