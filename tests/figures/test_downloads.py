@@ -38,6 +38,13 @@ def test_error_bars_are_their_ends_and_their_caps_are_nothing() -> None:
     assert rows(figure) == [*points, *bars, ("a", "bar to", "2", "8")]
 
 
+def test_arrows_are_their_feet_and_their_lengths() -> None:
+    figure, axes = subplots()
+    axes.quiver([[1.0, 2.0]], [[3.0, 4.0]], [[0.5, -0.5]], [[0.25, 0.0]], label="a")
+    feet = [("a", "arrow from", "1", "3"), ("a", "arrow by", "0.5", "0.25"), ("a", "arrow from", "2", "4")]
+    assert rows(figure) == [*feet, ("a", "arrow by", "-0.5", "0")]
+
+
 def test_marks_columns_and_levels() -> None:
     figure, axes = subplots()
     axes.scatter([1.0, np.nan], [2.0, 3.0], label="a")

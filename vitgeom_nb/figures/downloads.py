@@ -16,6 +16,7 @@ from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import AxLine, Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.quiver import Quiver
 
 from .. import settings
 
@@ -43,9 +44,9 @@ def svg(figure: Figure) -> str:
 def drawn(figure: Figure) -> str:
     """The numbers that a figure draws as CSV, a row a point; nothing where it shows only pictures.
 
-    A line is a row a point, a band two rows (`from`, `to`) at each of its places, an error bar two rows for its ends;
-    a line that marks one value of an axis has no place on the other. What has no label takes that of what is drawn
-    in the same colour.
+    A line is a row a point, a band two rows (`from`, `to`) at each of its places, an error bar two rows for its ends,
+    an arrow one for its foot and one for its length; a line that marks one value of an axis has no place on the other.
+    What has no label takes that of what is drawn in the same colour.
 
     Examples
     --------
@@ -118,6 +119,11 @@ def _rows(axes: Axes, named: dict[str, str]) -> Iterator[Row]:
             yield from _ends(shapes, series(shapes))
         elif isinstance(shapes, QuadMesh):
             yield from _cells(axes)
+        elif isinstance(shapes, Quiver):
+            arrows = np.column_stack([shapes.X, shapes.Y, np.ravel(shapes.U), np.ravel(shapes.V)])
+            for x, y, across, along in arrows:
+                yield series(shapes), "arrow from", *_pair((x, y))
+                yield series(shapes), "arrow by", *_pair((across, along))
         elif isinstance(shapes, PolyCollection):
             yield from _band(shapes, series(shapes))
     for patch in axes.patches:
