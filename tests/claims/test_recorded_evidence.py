@@ -69,6 +69,16 @@ def measured_again(planned: Planned, name: str, numbers: list[int]) -> xr.Datase
         return function(model, held[numbers], *([others] if planned.pairs else []), **options)
 
 
+def same_pair_as_well_matched(again: xr.Dataset, stored: xr.Dataset) -> None:
+    """Where a solver ends depends on rounding, and so on the processor and on the pairs beside: not by much, though."""
+    np.testing.assert_allclose(again.pair_cosine, stored.pair_cosine, atol=1e-4)
+    for key in ("source_label", "target_label"):
+        np.testing.assert_array_equal(again[key], stored[key])
+    np.testing.assert_allclose(again.cosine, stored.cosine, atol=0.03)
+    np.testing.assert_allclose(again.psnr, stored.psnr, atol=3.0)
+    assert (abs(np.log2(again.evaluations / stored.evaluations)) <= 1).all()
+
+
 def some_of(path: Path, size: int, count: int) -> list[int]:
     own = np.random.default_rng(list(path.read_bytes()[-64:]))  # another part after every recording
     return sorted(own.choice(size, count, replace=False).tolist())
@@ -96,6 +106,9 @@ def test_a_random_part_comes_out_the_same(tier: str, planned: Planned, path: Pat
         return
     again = kept_of(measured_again(planned, name, chosen), planned)
     assert again.attrs["weights"] == stored.attrs["weights"]
+    if planned.measure == "match":
+        same_pair_as_well_matched(again, stored.isel(pair=chosen))
+        return
     for key in again.data_vars:
         if unit not in again[key].dims:
             continue  # a statistic of all images, which is made anew from what each has

@@ -27,7 +27,7 @@ from .compared import (
     tensors,
 )
 from .display import Display
-from .drawing import Chart, dot, line, picture
+from .drawing import Chart, dot, line, marked, picture
 from .explorer import Control, Panel, Setting, View
 
 LOW, HIGH = 1e-4, 200.0  # degrees on the axis of the chart
@@ -61,7 +61,7 @@ def step_law(measurements: Measurements, models: Models = None, images: Any = No
     def draw(axes: Axes) -> None:
         for label, network in each.items():
             named = f"{label}, $h^{{{exponent[label]:.2f}}}$"
-            axes.plot(sizes, typical[label], network.marker, ls="-", color=network.colour, markevery=0.2, label=named)
+            axes.plot(sizes, typical[label], label=named, **marked(network.colour, network.marker, len(sizes)))
         axes.set(xscale="log", yscale="log", ylim=(LOW, HIGH))
         axes.set(xlabel="step h (rms per pixel)", ylabel="direction change (degrees, rms)")
         axes.legend(fontsize=8)

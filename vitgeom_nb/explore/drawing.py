@@ -92,6 +92,11 @@ def _fixed_names() -> Any:
     return mpl.rc_context({"svg.hashsalt": "vitgeom", "svg.fonttype": "none"})
 
 
+def marked(colour: str, marker: str, points: int) -> dict[str, Any]:
+    """How the line of a network is drawn: about five marks on it, wherever it is not a number."""
+    return {"color": colour, "marker": marker, "linestyle": "-", "markevery": max(1, points // 5)}
+
+
 def dot(at: tuple[float, float], colour: str, marker: str = "o") -> str:
     """A mark at a pixel, in the shape that matplotlib gives the marker."""
     x, y = at

@@ -15,7 +15,7 @@ from ..figures.lipschitz import largest_constant
 from ..networks.vision_model import VisionModel
 from .compared import Measurements, Models, Network, explorer_of_all, index, networks_on_images, stops
 from .display import Display
-from .drawing import Chart, dot, line
+from .drawing import Chart, dot, line, marked
 from .explorer import Control, Panel, Setting, View
 
 
@@ -58,7 +58,7 @@ def lldlc(measurements: Measurements, models: Models = None, images: Any = None)
     def chart_of(kind: str) -> Chart:
         def draw(axes: Axes) -> None:
             for network in each.values():
-                how: dict[str, Any] = {"color": network.colour, "marker": network.marker, "markevery": 0.2}
+                how = marked(network.colour, network.marker, len(radii))
                 axes.plot(radii, _median(network.data, kind), label=network.label, **how)
             axes.set(xscale="log", yscale="log", xlabel="radius r", ylabel="median constant L")
             axes.set_ylim(lowest, highest)
