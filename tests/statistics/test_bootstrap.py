@@ -169,6 +169,9 @@ def test_wilson_against_scipy():
         assert high[i] == pytest.approx(expected.high, abs=1e-12)
     assert math.isnan(low[3])
     assert math.isnan(high[3])
+    counts = np.arange(1, 300)
+    assert (wilson(0 * counts, counts).low == 0).all()
+    assert (wilson(counts, counts).high == 1).all()
 
 
 def test_absolute_sums_by_hand():

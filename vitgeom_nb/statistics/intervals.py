@@ -91,7 +91,9 @@ def wilson(successes: Any, count: Any) -> Interval:
         share = k / n
         centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
         half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return Interval(share, np.maximum(centre - half, 0), np.minimum(centre + half, 1))
+    low, high = np.maximum(centre - half, 0), np.minimum(centre + half, 1)
+    # exact at the ends, where rounding would leave 1e-18
+    return Interval(share, np.where(k == 0, share, low), np.where(k == n, share, high))
 
 
 def _known(values: Any) -> np.ndarray:
