@@ -127,9 +127,9 @@ def test_page_asks_no_other_site_for_anything(name: str) -> None:
     assert [address for address in local if not local_target(base, address)[0].is_file()] == []
 
 
-def said_of(name: str, **which: str) -> list[str]:
+def said_of(chapter: str, /, **which: str) -> list[str]:
     """What the head of a page says of it, tag by tag."""
-    return [tag["content"] for tag in page(PAGES / f"{name}.html").find("head").find_all("meta", attrs=which)]  # type: ignore[union-attr]
+    return [tag["content"] for tag in page(PAGES / f"{chapter}.html").find("head").find_all("meta", attrs=which)]  # type: ignore[union-attr]
 
 
 def test_every_page_is_described_once_and_unlike_all_others() -> None:
