@@ -42,10 +42,10 @@ def finish(app: Any, exception: Exception | None) -> None:
         return
     out = Path(app.outdir)
     for page in out.rglob("*.html"):
-        text = SUMMARY.sub(r"<span \1>\2</span>", page.read_text(encoding="utf-8"))
+        text = SUMMARY.sub(r"<b \1>\2</b>", page.read_text(encoding="utf-8"))
         page.write_text(with_styles_in_head(text), encoding="utf-8")
     for sheet in (out / "_static").glob("mystnb.*.css"):
-        sheet.write_text(sheet.read_text(encoding="utf-8").replace("summary>p.", "summary>span."), encoding="utf-8")
+        sheet.write_text(sheet.read_text(encoding="utf-8").replace("summary>p.", "summary>b."), encoding="utf-8")
     first = app.config.root_doc.removesuffix(".ipynb")
     if first != "index":
         title = app.config.html_title or app.config.project

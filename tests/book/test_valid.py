@@ -70,9 +70,9 @@ def mended(tmp_path: Path) -> Path:
 
 def test_words_that_fold_are_phrases_to_pages_and_to_their_style_sheet(mended: Path) -> None:
     page = (mended / "book" / "a.html").read_text()
-    assert '<span class="collapsed admonition-title">Show</span>\n<span class="expanded admonition-title">Hide' in page
+    assert '<b class="collapsed admonition-title">Show</b>\n<b class="expanded admonition-title">Hide' in page
     assert (mended / "_static" / "mystnb.1f.css").read_text() == (
-        "details.hide[open]>summary>span.collapsed{display:none}"
+        "details.hide[open]>summary>b.collapsed{display:none}"
     )
 
 
