@@ -93,7 +93,7 @@ def _fixed_names() -> Any:
 
 
 def marked(colour: str, marker: str, points: int) -> dict[str, Any]:
-    """How the line of a network is drawn: about five marks on it, wherever it is not a number."""
+    """How the line of a network is drawn: in its colour, with about five of its marks along the points."""
     return {"color": colour, "marker": marker, "linestyle": "-", "markevery": max(1, points // 5)}
 
 
