@@ -48,7 +48,11 @@ def test_the_finding_has_shares_with_the_interval_of_another_library() -> None:
     assert "at a cosine of 0.999 or more and within 200 evaluations" in first
     low, high = binomtest(4, 6).proportion_ci(method="wilson")
     later = few.assign_attrs(parameters=json.dumps(GOAL | {"max_evaluations": 90}))
-    assert "within 90 or 200 evaluations" in sentences.shared_in_words([six(), later], ["ONE", "LATER"])
+    first, _, one, other = sentences.shared_in_words([later, six()], ["LATER", "ONE"]).splitlines()
+    assert first.startswith("**4 of 6 matches bring")  # those of one budget
+    assert "within 200 evaluations. " in first
+    assert one.endswith("dB, within 90 evaluations")
+    assert "evaluations" not in other
     assert lines == [
         f"- ONE: 4 of 6 pairs, 67% [{low:.0%}, {high:.0%}], at 26.5 [10.0, 35.0] dB",
         "- FEW: 1 of 2 pairs, 50% [9%, 91%], at 25.0 [too few images] dB",

@@ -49,19 +49,24 @@ def shared_in_words(matches: Sequence[xr.Dataset], labels: Sequence[str]) -> str
         What to call the networks.
     """
     goal = parameters(matches[0])["goal"]
-    budget = " or ".join(map(str, sorted({parameters(one)["max_evaluations"] for one in matches})))
-    whole = arrived(matches)
+    budgets = [parameters(one)["max_evaluations"] for one in matches]
+    # pairs that might spend more or less are not counted together: the sentence is about the most pairs of one budget
+    budget = max(
+        budgets,
+        key=lambda each: sum(one.sizes["pair"] * (each == own) for one, own in zip(matches, budgets, strict=True)),
+    )
+    counted = [one for one, own in zip(matches, budgets, strict=True) if own == budget]
     lines = [
-        f"**{whole} matches bring a photograph to the embedding of an unrelated one**, at a cosine of "
+        f"**{arrived(counted)} matches bring a photograph to the embedding of an unrelated one**, at a cosine of "
         f"{goal['cosine']} or more and within {budget} evaluations. With 95 % intervals, of the share and of the "
         "median PSNR to the source:"
     ]
-    for one, label in zip(matches, labels, strict=True):
+    for one, label, own in zip(matches, labels, budgets, strict=True):
         met = arrived([one])
         share, low, high = wilson(*met)
         lines.append(
             f"- {label}: {met} pairs, {float(share):.0%} [{float(low):.0%}, {float(high):.0%}], "
-            f"at {median_in_words(one.psnr)} dB"
+            f"at {median_in_words(one.psnr)} dB" + (f", within {own} evaluations" if own != budget else "")
         )
     return "\n".join([lines[0], "", *lines[1:]])
 
