@@ -105,9 +105,7 @@ def test_a_cell_becomes_a_widget_that_computes(lab: str, browser: Browser) -> No
     )
     field.fill("7")
     field.press("Enter")
-    note = page.locator(".jp-OutputArea [role=status]")
-    note.wait_for()
-    assert "7 lies outside the range; +0.100 is shown" in (note.text_content() or "")
+    page.locator(".jp-OutputArea [role=status]", has_text="7 lies outside the range; +0.100 is shown").wait_for()
     page.get_by_role("button", name="Close").click()
     output.wait_for(state="detached")
     assert visit.foreign == []
