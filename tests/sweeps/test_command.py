@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import vitgeom_nb as vg
 from vitgeom_nb.__main__ import main
+from vitgeom_nb.sweeps import progress
 
 from ..chapters import ROOT
 from .simulated import here
@@ -60,3 +63,21 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert "stopped  There is no space left for" in done.stdout
     assert not list(tmp_path.rglob("*.part"))
     assert main(command(tmp_path)) == 0
+
+
+@pytest.mark.parametrize(
+    ("units", "said"), [(["image"], " images"), (["pair"], " pairs"), (["image", "pair"], " images and pairs")]
+)
+def test_the_line_of_a_network_says_what_it_counts(
+    units: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[dict[str, object]] = []
+
+    def bar(**options: object) -> Any:
+        made.append(options)
+        return SimpleNamespace(n=0, total=options["total"], close=lambda: None)
+
+    monkeypatch.setattr(progress, "tqdm", bar)
+    with progress.Log(tmp_path, (1, 1)) as log:
+        log.begin("small", 0, 4, units)
+    assert [(options["desc"], options["unit"]) for options in made] == [("small", said)]

@@ -136,7 +136,8 @@ class Plan:
             listed.append((entry, place, about, listing))
         work = [self._count(listing) for *_, listing in listed]
         summary.present += sum(there for there, _ in work)
-        log.begin(found.name, sum(there for there, _ in work), sum(left for _, left in work))
+        units = sorted({entry.measure.unit for entry, *_ in listed})
+        log.begin(found.name, sum(there for there, _ in work), sum(left for _, left in work), units)
         for entry, place, about, listing in listed:
             for block in self._blocks(entry, listing, place, about | {"weights": found.weights}):
                 if (found.name, entry.label) in skipped:

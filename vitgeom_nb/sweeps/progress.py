@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,14 +126,15 @@ class Log:
                 self._file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
                 self._file.flush()
 
-    def begin(self, network: str, present: int, left: int) -> None:
-        """A network begins: so many images and pairs of its measures are there, and so many are not."""
+    def begin(self, network: str, present: int, left: int, units: Sequence[str]) -> None:
+        """A network begins: of what its measures count (images, pairs) so many are there, and so many are not."""
         for name in [name for name, bar in self._bars.items() if bar.n >= bar.total]:
             self._bars.pop(name).close()
         self.line(f"{network}: {present} there, {left} to measure")
         quiet = is_silent() or not left
+        unit = " " + " and ".join(f"{unit}s" for unit in units)
         self._bars[network] = tqdm(
-            total=left, desc=self._part + network, unit=" images", disable=quiet, file=sys.stderr, mininterval=1
+            total=left, desc=self._part + network, unit=unit, disable=quiet, file=sys.stderr, mininterval=1
         )
 
     def done(self, task: Task, outcome: Outcome) -> None:
