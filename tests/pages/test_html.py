@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 from bs4 import BeautifulSoup, Tag
+from PIL import Image
 
 from tests.chapters import PAGES, ROOT, chapters
 
@@ -67,6 +68,21 @@ def test_every_picture_exists_and_is_described_by_a_sentence(name: str) -> None:
         alt = image.get("alt", "").strip()
         assert len(alt.split()) >= 5, f"{image['src'][:60]} has the alt text {alt!r}"
         assert alt.endswith("."), alt
+
+
+@pytest.mark.parametrize("name", chapters())
+def test_letters_of_figures_are_not_shrunk_away_in_a_wide_window(name: str) -> None:
+    drawn, dots, letters, least = (
+        688,
+        110,
+        9 / 72,
+        7,
+    )  # of an article, an inch, small letters
+    for image in article(name).select("figure img"):
+        target = local_target(PAGES / f"{name}.html", image["src"])
+        if target is not None and target[0].suffix in (".png", ".webp"):
+            with Image.open(target[0]) as picture:
+                assert letters * dots * min(1, drawn / picture.width) >= least, (image["alt"], picture.width)
 
 
 # the reference rightly speaks of None

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ..bending.layer_bending import KINDS
 from ..core.arguments import checked
 from ..core.measurement import parameters
-from .style import as_list, by_network, subplots
+from .style import as_list, by_network, panels, subplots
 
 CHAPTER_STEP = 1e-3  # 50 steps over an rms of 0.05
 LOWEST = 1e-16  # what is exactly zero is drawn here on a logarithmic axis
@@ -22,14 +22,14 @@ LOWEST = 1e-16  # what is exactly zero is drawn here on a logarithmic axis
 def trajectory(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """The square or circle of images, and beside it the embeddings that each network makes of it."""
     each = by_network(measurements)
-    figure, axes = subplots(1, 1 + len(each), figsize=(2.5 * (1 + len(each)), 2.9), squeeze=False)
-    start, *panels = axes[0]
+    figure, _ = panels(1 + len(each), 2.75, 2.7)
+    start, *others = figure.axes
     first = each[0][0]
     _curves(start, first["a"].values, first["b"].values)
     end = float(np.abs(first["a"]).max())
     start.set(xlabel="$a$ (rms per pixel)", ylabel="$b$ (rms per pixel)", title="images", aspect="equal")
     start.set(xticks=(-end, 0, end), yticks=(-end, 0, end))
-    for panel, (moved, label, _, _) in zip(panels, each, strict=True):
+    for panel, (moved, label, _, _) in zip(others, each, strict=True):
         feature, explained = moved["feature"].values, 100 * moved["explained"].values
         _curves(panel, feature[..., 0], feature[..., 1])
         panel.set(
@@ -55,8 +55,8 @@ def _curves(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
 def direction_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """Direction change against the step: range, quartiles, median and mean over images and directions."""
     each = by_network(measurements)
-    figure, axes = subplots(1, len(each), figsize=(max(2.6 * len(each) + 0.6, 5.2), 3.2), sharey=True, squeeze=False)
-    for panel, (bend, label, colour, _) in zip(axes[0], each, strict=True):
+    figure, axes = panels(len(each), 2.75 if len(each) > 1 else 4.6, 2.7, (0.6, 0.5), sharey=True)
+    for panel, (bend, label, colour, _) in zip(figure.axes, each, strict=True):
         angle = np.degrees(bend["angle"].values.reshape(-1, bend.sizes["step"]))
         k = bend["step"].values
         least, first, middle, third, most = np.nanquantile(angle, [0, 0.25, 0.5, 0.75, 1], axis=0)
@@ -69,7 +69,8 @@ def direction_change(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
         count = f"{bend.sizes['image']} images, {bend.sizes['direction']} directions"
         panel.set(xlabel="step $k$", title=f"{label}\n{count}", yscale="log")
     step = parameters(each[0][0])["step_size"]
-    axes[0, 0].set_ylabel(f"direction change (degrees),\nstep {step:g} rms per pixel")
+    for first in axes[:, 0]:
+        first.set_ylabel(f"direction change (degrees),\nstep {step:g} rms per pixel")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels) if len(each) > 2 else 3)
     return figure
@@ -151,17 +152,17 @@ def additivity(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     """Additivity residual and bend of every component, by kind: one mark a layer, the median over its lines."""
     each = by_network(measurements)
     present = [kind for kind in KINDS if any(bool((m["kind"] == kind).any()) for m, *_ in each)]
-    figure, panels = subplots(1, 2, figsize=(10, 4), sharex=True)
+    figure, sides = subplots(1, 2, figsize=(10, 4), sharex=True)
     for i, (parts, label, colour, marker) in enumerate(each):
         shift = (i - (len(each) - 1) / 2) * 0.8 / len(each)
         where = np.array([present.index(kind) for kind in parts["kind"].values]) + shift
-        for panel, (name, scale) in zip(panels, (("residual", 1), ("bend", 180 / np.pi)), strict=True):
+        for panel, (name, scale) in zip(sides, (("residual", 1), ("bend", 180 / np.pi)), strict=True):
             values = scale * parts[name].median(("image", "direction")).values
             panel.plot(where, np.maximum(values, LOWEST), marker, color=colour, alpha=0.6, label=label)
-    for panel, label in zip(panels, ("additivity residual", "bend of the output (degrees)"), strict=True):
+    for panel, label in zip(sides, ("additivity residual", "bend of the output (degrees)"), strict=True):
         panel.set(yscale="log", ylabel=label, xlim=(-0.6, len(present) - 0.4))
         panel.set_xticks(range(len(present)), present, rotation=25, ha="right")
-    panels[0].set_title("Not additive: response at $X$ against response at 0")
-    panels[1].set_title("Not straight: the output turns while the input does not")
-    panels[1].legend(loc="lower right")
+    sides[0].set_title("Not additive: response at $X$ against response at 0")
+    sides[1].set_title("Not straight: the output turns while the input does not")
+    sides[1].legend(loc="lower right")
     return figure

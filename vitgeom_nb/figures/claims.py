@@ -83,7 +83,7 @@ def ledger(table: pd.DataFrame, corrected: bool = False) -> Figure:
             code[i, j] = words.index(row[column])
             marks[i, j] = _mark(row[column], float(row["estimate"]), claim.unit)
     height = 0.42 + 0.44 * len(shown)
-    figure, axes = subplots(figsize=(4.6 + 0.92 * len(networks), height + 1.5))
+    figure, axes = subplots(figsize=(3.9 + 0.68 * len(networks), height + 2.0))
     with plt.style.context(STYLE):
         sns.heatmap(
             code,
@@ -106,7 +106,7 @@ def ledger(table: pd.DataFrame, corrected: bool = False) -> Figure:
         text.set_color("white" if first == dark else "#5A5A5A" if first == pale else "#111111")
     axes.grid(False)
     names = [_column_name(network, i) for i, network in enumerate(networks)]
-    axes.set_xticks(np.arange(len(networks)) + 0.5, names, rotation=35, ha="left", rotation_mode="anchor")
+    axes.set_xticks(np.arange(len(networks)) + 0.5, names, rotation=55, ha="left", rotation_mode="anchor")
     axes.xaxis.tick_top()
     sentences = [textwrap.fill(f"{claim.id}  {claim.sentence}", WIDTH, subsequent_indent="    ") for claim in shown]
     axes.set_yticks(np.arange(len(shown)) + 0.5, sentences, rotation=0, fontsize=8.5)

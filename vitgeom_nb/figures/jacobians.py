@@ -168,8 +168,21 @@ def step_response(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     line is the error that ends the linear region.
     """
     each = as_list(measurements)
-    figure, axes = subplots(2, len(each), figsize=(3 * len(each) + 0.6, 5.4), sharex=True, sharey="row", squeeze=False)
-    for data, (top, bottom) in zip(each, axes.T, strict=True):
+    columns = min(len(each), 3)
+    rows = 2 * -(-len(each) // columns)
+    size = (2.75 * columns + (0.6 if columns > 1 else 0.85), 2.6 * rows)
+    figure, axes = subplots(rows, columns, figsize=size, sharex=True, squeeze=False)
+    for same in axes[::2].ravel(), axes[1::2].ravel():  # changes above, errors below them
+        for axis in same[1 : len(each)]:
+            axis.sharey(same[0])
+        for spare in same[len(each) :]:
+            spare.remove()
+    for last in axes[1::2].ravel()[max(0, len(each) - columns) : len(each)]:
+        last.tick_params(labelbottom=True)
+    for axis in axes[:, 1:].flat:
+        axis.tick_params(labelleft=False)
+    pairs = zip(axes[::2].flat, axes[1::2].flat, strict=True)
+    for data, (top, bottom) in zip(each, pairs, strict=False):
         for kind in data.kind.values:
             part = data.sel(kind=kind)
             for axis, name in ((top, "change"), (bottom, "linearisation_error")):
@@ -181,7 +194,9 @@ def step_response(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
         shade_rounding(bottom, data, float(floor) / data.radius.values)
         top.set(xscale="log", yscale="log", title=look(data.attrs["model"])[0])
         bottom.set(xscale="log", yscale="log", ylim=(3e-4, 5), xlabel=r"norm of the step $r$ [pixel values]")
-    axes[0, 0].set(ylabel=r"$\|f(x + rv) - f(x)\|$", ylim=(min(float(data.rounding.min()) for data in each) / 2, None))
-    axes[1, 0].set_ylabel("linearisation error [relative]")
+    axes[0, 0].set_ylim(min(float(data.rounding.min()) for data in each) / 2, None)
+    for top, bottom in zip(axes[::2, 0], axes[1::2, 0], strict=True):
+        top.set_ylabel(r"$\|f(x + rv) - f(x)\|$")
+        bottom.set_ylabel("linearisation error [relative]")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, 2 * len(each)))
     return figure

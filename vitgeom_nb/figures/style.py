@@ -78,6 +78,9 @@ def panels(
     figure, axes = subplots(rows, columns, figsize=size, squeeze=False, **options)
     for spare in axes.flat[count:]:
         spare.remove()
+    if options.get("sharex"):  # where nothing stands below a panel, its own numbers do
+        for last in axes.flat[max(0, count - columns) : count]:
+            last.tick_params(labelbottom=True)
     return figure, axes
 
 
