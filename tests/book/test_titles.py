@@ -1,0 +1,86 @@
+"""The title of a chapter states a finding, and the recorded evidence still says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import vitgeom_nb as vg
+from tests.chapters import ROOT
+from vitgeom_nb.claims.rules import SUPPORTED
+from vitgeom_nb.networks.embedded import FAMILIES, card
+
+SMOOTH = ("vit", "swin", "convnext")  # GELU, where the other two have a piecewise linear activation
+
+
+@pytest.fixture(scope="module")
+def ledger() -> pd.DataFrame:
+    return vg.claims.table(beside=True)
+
+
+def cells(ledger: pd.DataFrame, claim: str) -> pd.DataFrame:
+    """What is recorded of a claim, by network, class of networks or difference of classes."""
+    rows = ledger[(ledger.claim == claim) & ledger.estimate.notna()].set_index("network")
+    assert len(rows)
+    return rows
+
+
+def shared(ledger: pd.DataFrame) -> bool:
+    return (cells(ledger, "S1").corrected == SUPPORTED).any()
+
+
+def few_directions(ledger: pd.DataFrame) -> bool:
+    rows = cells(ledger, "S4")
+    return (rows[rows.index.isin(FAMILIES)].low > 0.5).all()
+
+
+def step_decides(_: pd.DataFrame) -> bool:
+    laws = [law for law in vg.claims.recorded("step_law") if law.attrs["model"] in FAMILIES]
+    turns = {
+        law.attrs["model"]: np.sqrt((law.angle**2).mean(("image", "direction"))).sortby("step_size") for law in laws
+    }
+    orders = [sorted(turns, key=lambda name, at=at: float(turns[name][at])) for at in (0, -1)]
+    floors = [float(law.angle.median()) > float(law.noise_floor.max()) for law in laws]
+    return len(laws) > 1 and orders[0] != orders[1] and all(floors)
+
+
+def learned(_: pd.DataFrame) -> bool:
+    grown = {
+        name: past[-1]["direction_change_median_deg"] / past[0]["direction_change_median_deg"]
+        for name in FAMILIES
+        if (past := card(name)["history"])
+    }
+    return all(grown[name] > 2 for name in SMOOTH) and all(grown[name] < 2 for name in set(grown) - set(SMOOTH))
+
+
+def over_confident(ledger: pd.DataFrame) -> bool:
+    rows = cells(ledger, "K1").high
+    return rows["transformers"] < 0 and rows["transformers − CNNs"] < 0
+
+
+def sure_is_far(ledger: pd.DataFrame) -> bool:
+    rows = cells(ledger, "K3")
+    return (rows[rows.index.isin(FAMILIES)].low > 0.5).all()
+
+
+FINDINGS: dict[str, tuple[str, Callable[[pd.DataFrame], bool]]] = {
+    "equivalent-images": ("Unlike pictures can share an embedding", shared),
+    "singular-spectra": ("Ten directions of the pixels do most of the work", few_directions),
+    "curvature": ("Every embedding bends, and the step decides which bends most", step_decides),
+    "training": ("Training bends the smooth networks", learned),
+    "reliability": ("Here the transformers are more over-confident than the CNNs", over_confident),
+    "fgsm-paths": ("Images that a network is sure of lie farther from the boundary", sure_is_far),
+}
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+def test_the_title_is_what_was_found(name: str, ledger: pd.DataFrame) -> None:
+    title, holds = FINDINGS[name]
+    found = re.search(r"^# (.+)$", (ROOT / "book" / f"{name}.md").read_text(), flags=re.MULTILINE)
+    assert found
+    assert found[1] == title
+    assert holds(ledger), f"The recorded evidence no longer says: {title}."
