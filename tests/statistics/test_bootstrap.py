@@ -2,10 +2,10 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, bootstrap, spearmanr, t, ttest_1samp
+from scipy.stats import binomtest, bootstrap, rankdata, spearmanr, t, ttest_1samp
 
 from vitgeom_nb.errors import ArgumentError
-from vitgeom_nb.statistics.bootstrap import absolute_sums, over_images, rank_correlation, thinned
+from vitgeom_nb.statistics.bootstrap import _ranks, absolute_sums, over_images, rank_correlation, thinned
 from vitgeom_nb.statistics.intervals import mean_interval, median_interval, wilson
 
 TRIALS = 200  # a coverage of 95 % is seen to within 3.1 %, two standard errors
@@ -191,13 +191,21 @@ def test_variables_of_a_measurement():
     assert found["length_high"].long_name == "upper end of the 95 % interval of the mean length"
 
 
+@pytest.mark.parametrize("values", [[3.0, 1.0, 2.0, 5.0], [1.0, 1.0, 0.0, 0.0, -0.0], [np.inf, -np.inf, 2.0, np.inf]])
+def test_ranks_by_counting_are_those_by_sorting(values):
+    values = np.array(values)
+    drawn = np.random.default_rng(0).integers(len(values), size=(50, len(values)))
+    np.testing.assert_array_equal(_ranks(values, drawn), rankdata(values[drawn], axis=-1))
+
+
 def test_memory_stays_bounded(monkeypatch):
     from vitgeom_nb.statistics import bootstrap as module
 
     monkeypatch.setattr(module, "AT_ONCE", 1000)
     drawn = []
     a = np.arange(100.0)
-    monkeypatch.setattr(module, "rankdata", lambda v, axis=-1: drawn.append(v.size) or np.argsort(np.argsort(v)) + 1.0)
+    ranks = module._ranks
+    monkeypatch.setattr(module, "_ranks", lambda values, rows: drawn.append(rows.size) or ranks(values, rows))
     rank_correlation(a, np.random.default_rng(0).normal(size=100), 300)
     assert max(drawn) <= 1000
     assert sum(drawn) >= 2 * 300 * 100
