@@ -28,7 +28,7 @@ QUIET := TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1 VITGEOM_WIDGETS=0 VITGE
 # tests run side by side: one thread each, or they would fight for the cores
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(QUIET) $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help book serve test lint unit notebooks tested-book pages paper pairs gpu bench evidence zoo links dist versions clean
+.PHONY: help book serve test lint unit notebooks tested-book pages paper pairs gpu bench evidence zoo links alone dist versions clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -61,12 +61,17 @@ versions: ## unit tests with the oldest torch, timm, transformers and xarray tha
 	touch $(LOWEST)/.test
 	$(MAKE) unit VENV=$(LOWEST)
 
-# The chapters are executed once, by nbmake; the book that is then built and checked is made of exactly these runs.
+# The chapters are executed once, by nbmake, on the package as its wheel has it; the book that is then built and checked
+# is made of exactly these runs.
 notebooks: $(VENV)/.test
 	rm -rf $(TESTED) && mkdir -p $(TESTED)
 	cp -R book benchmarks evidence references.bib _toc.yml $(TESTED)
 	sed 's/execute_notebooks: force/execute_notebooks: "off"/' _config.yml > $(TESTED)/_config.yml
-	$(SIDE_BY_SIDE) --nbmake --overwrite --nbmake-timeout=$(TIMEOUT) --durations=0 $(NOTEBOOKS:%=$(TESTED)/%)
+	$(BIN)/python -m tests.wheel $(TESTED)/_wheel
+	PYTHONPATH="$(abspath $(TESTED)/_wheel)" $(SIDE_BY_SIDE) --nbmake --overwrite --nbmake-timeout=$(TIMEOUT) --durations=0 $(NOTEBOOKS:%=$(TESTED)/%)
+
+alone: $(VENV)/.test ## every chapter on the installed wheel alone, in an empty environment (wants a network)
+	$(BIN)/python -m tests.alone
 
 # a page that is not executed has no output, but all its links
 links: $(VENV)/.book ## follow every link of the book (wants a network)

@@ -16,6 +16,8 @@ from .chapters import ROOT
 OF_MAKE = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "WORKERS", "TESTED", "VENV")
 # what libgomp says that it has read; where torch has another OpenMP, it says nothing of a spin count
 PROBE = """import os, subprocess, sys
+import vitgeom_nb
+print("IMPORTED", vitgeom_nb.__file__)
 print("OMP_WAIT_POLICY", os.environ.get("OMP_WAIT_POLICY"))
 asked = os.environ | {"OMP_DISPLAY_ENV": "verbose"}
 print(subprocess.run([sys.executable, "-c", "import torch"], env=asked, capture_output=True, text=True).stderr)"""
@@ -46,7 +48,7 @@ def test_every_command_waits_with_a_short_spin_unless_told(set_by_user: dict[str
     assert make("-f", "-", "probe", text=rules, **set_by_user).strip() == seen
 
 
-def test_a_kernel_of_make_has_threads_that_spin_briefly(tmp_path: Path) -> None:
+def test_a_kernel_of_make_has_threads_that_spin_briefly_and_the_package_of_the_wheel(tmp_path: Path) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(PROBE)])
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, tmp_path / "probe.ipynb")
@@ -57,6 +59,7 @@ def test_a_kernel_of_make_has_threads_that_spin_briefly(tmp_path: Path) -> None:
     )  # fmt: skip
     said = "".join(out.text for out in nbformat.read(tmp_path / "probe.ipynb", as_version=4).cells[0].outputs)
     assert "OMP_WAIT_POLICY passive\n" in said
+    assert f"IMPORTED {tmp_path / 'executed' / '_wheel' / 'vitgeom_nb' / '__init__.py'}\n" in said
     if "GOMP_SPINCOUNT" in said:
         assert "GOMP_SPINCOUNT = '10000'" in said
 

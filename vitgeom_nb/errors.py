@@ -1,4 +1,4 @@
-"""The few exceptions a user can meet. Each message is one sentence that says what to do."""
+"""The few exceptions and the one warning a user can meet. Each message is one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ class ArgumentError(VitgeomError, ValueError):
 
 class MissingExtraError(VitgeomError, ImportError):
     """A package that is not installed, as no extra of this one asked for it."""
+
+
+class EvidenceWarning(UserWarning):
+    """The recorded measurements are not at hand, so what is measured here stands in their place."""
 
 
 class HubError(VitgeomError, OSError):

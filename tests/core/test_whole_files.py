@@ -108,6 +108,16 @@ def test_a_file_that_may_not_be_written_stays(earlier, monkeypatch):
     assert earlier.read_bytes() == b"earlier"
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o007])
+def test_a_new_file_has_the_permissions_of_the_umask(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write_whole(tmp_path / "a.nc", b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.nc").stat().st_mode) == 0o666 & ~umask
+
+
 def test_a_link_stays_a_link_and_permissions_stay(earlier, tmp_path):
     earlier.chmod(0o640)
     link = tmp_path / "link.nc"

@@ -229,6 +229,8 @@ def test_shipped_files_describe_each_other(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(ship, "class_names", lambda name: [str(i) for i in range(200)])
     torch.save(untrained("vit", 1).state_dict(), tmp_path / "work" / "vit" / "weights-0.pt")  # measured anew, not read
     card = ship.ship("vit", tmp_path / "work", tmp_path / "zoo", "a test")
+    (tmp_path / "any").touch()  # its mode is that of the umask
+    assert {path.stat().st_mode for path in (tmp_path / "zoo").iterdir()} == {(tmp_path / "any").stat().st_mode}
     assert json.loads((tmp_path / "zoo" / "vit.json").read_text()) == json.loads(json.dumps(card))
     state = zoo.read_weights(tmp_path / "zoo" / "vit.safetensors", card["sha256"])
     shipped = embedded("vit", state)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..core.arguments import checked
 from .ledger import CLASS_ROWS
-from .rules import JUDGED, NOT_MEASURED
+from .rules import JUDGED, WAITING
 from .sentences import Claim, claims_of
 from .written import number
 
@@ -40,20 +40,20 @@ def findings(chapter: str, table: pd.DataFrame) -> str:
     >>> print(vg.claims.findings("training", vg.claims.table({}, networks=["vit"], chapter="training")))
     - “Curvedness evolves during training.” **Not measured yet** on vit.
     """
-    judged = table[table["verdict"].isin([*JUDGED, NOT_MEASURED])]
+    judged = table[table["verdict"].isin([*JUDGED, *WAITING])]
     return "\n".join(f"- {_item(claim, judged[judged['claim'] == claim.id])}" for claim in claims_of(chapter))
 
 
 def _item(claim: Claim, rows: pd.DataFrame) -> str:
-    whole = rows[(rows["network"] == CLASS_ROWS["difference"]) & (rows["verdict"] != NOT_MEASURED)]
+    whole = rows[(rows["network"] == CLASS_ROWS["difference"]) & ~rows["verdict"].isin(WAITING)]
     told = whole if len(whole) else rows[~rows["network"].isin(CLASS_ROWS.values())]
     said: list[str] = []
-    for verdict in (*JUDGED, NOT_MEASURED):
+    for verdict in (*JUDGED, *WAITING):
         some = told[told["verdict"] == verdict]
         if not len(some):
             continue
         start = verdict if said else verdict.capitalize()
-        if verdict == NOT_MEASURED or some["estimate"].isna().all():
+        if verdict in WAITING or some["estimate"].isna().all():
             said.append(f"**{start}** on {_listed(list(some['network']))}")
         else:
             each = [_numbers(row) for _, row in some.iterrows()]

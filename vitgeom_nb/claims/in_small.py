@@ -8,10 +8,10 @@ from html import escape
 import pandas as pd
 
 from .ledger import ALL_NETWORKS, CLASS_ROWS
-from .rules import JUDGED, NOT_MEASURED
+from .rules import JUDGED, WAITING, waiting
 from .sentences import Claim, claims
 
-SHOWN = (*JUDGED, NOT_MEASURED)
+SHOWN = (*JUDGED, *WAITING)
 
 
 def of_networks(table: pd.DataFrame) -> pd.DataFrame:
@@ -32,9 +32,9 @@ def told(table: pd.DataFrame, claim: Claim) -> pd.DataFrame:
 
 
 def in_words(rows: pd.DataFrame, names: Mapping[str, str]) -> str:
-    """Which networks say what: `supported on ViT and Swin; not measured yet on ResNet`, or that nothing is measured."""
+    """Which networks say what: `supported on ViT and Swin; not measured yet on ResNet`, or that nothing is."""
     if not rows["verdict"].isin(JUDGED).any():
-        return NOT_MEASURED
+        return waiting(rows["verdict"])
     networks = {word: rows["network"][rows["verdict"] == word] for word in SHOWN}
     return "; ".join(
         f"{word} on {listed(names.get(n, n) for n in some)}" for word, some in networks.items() if len(some)
@@ -93,7 +93,7 @@ def counted(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     """
     rows = of_networks(table)
     found = pd.crosstab(rows["network"], rows["verdict"]).reindex(
-        index=list(dict.fromkeys(rows["network"])), columns=list(SHOWN), fill_value=0
+        index=list(dict.fromkeys(rows["network"])), columns=[*JUDGED, waiting(rows["verdict"])], fill_value=0
     )
     return found.rename(index=dict(names)).rename_axis(index=None, columns=None)
 

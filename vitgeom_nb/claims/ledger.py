@@ -17,8 +17,8 @@ from ..statistics.intervals import FEWEST, Interval
 from ..statistics.verdicts import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
 from .beside import BESIDE
 from .quantities import QUANTITIES, Lacking, NoSuchPart
-from .rules import COMPARED, DOES_NOT_APPLY, JUDGED, NOT_MEASURED, holm, judged, surprise
-from .runs import family_of, opened, tier_of
+from .rules import COMPARED, DOES_NOT_APPLY, JUDGED, NOT_AT_HAND, NOT_MEASURED, holm, judged, surprise
+from .runs import Shipped, family_of, opened, tier_of
 from .samples import Sample, across
 from .sentences import Claim, claims, claims_of
 
@@ -82,7 +82,8 @@ def table(
     ----------
     run
         What `open_run` returns, or any mapping from networks to mappings from names of measurements to these; or the
-        path of either, or of a folder laid out as `<network>/<measurement>.nc`. The recorded evidence unless told.
+        path of either, or of a folder laid out as `<network>/<measurement>.nc`. The recorded evidence unless told;
+        where it is not at hand, an `EvidenceWarning` says so, and only what ships with the package has verdicts.
     networks
         Which networks; all of the run unless told. What the run lacks of them is not measured yet.
     chapter
@@ -103,14 +104,15 @@ def table(
         compare classes have rows for `transformers`, `CNNs` and `transformers − CNNs` of a tier too: means over
         the networks of a class, whose intervals are over images and say nothing of other networks. Beside `supported`,
         `not supported` and `inconclusive` a verdict may be `not measured yet`; `compared`, for networks beside those
-        that the sentence is about; `does not apply`, where a network lacks the part in question.
+        that the sentence is about; `does not apply`, where a network lacks the part in question; `not at hand`,
+        of recorded evidence that is not here.
 
     Raises
     ------
     ArgumentError
         If the run is no mapping, no claim is of the chapter, or a class is neither of the two.
     DataError
-        If there is no recorded evidence, or a file of it is damaged or of other weights.
+        If a file of the evidence is damaged or of other weights.
 
     References
     ----------
@@ -142,6 +144,8 @@ def table(
         extra += [row for network in each if beside for row in network.beside(claim)]
     frame = _corrected(pd.DataFrame(rows, columns=[c for c in COLUMNS if c != "corrected"]))
     whole = frame if chapter else pd.concat([frame, _overall(frame, each)], ignore_index=True)
+    if isinstance(measured, Shipped):
+        whole = whole.replace({"verdict": NOT_MEASURED, "corrected": NOT_MEASURED}, NOT_AT_HAND)
     order = {claim: place for place, claim in enumerate(claims())}
     whole = whole.sort_values("claim", key=lambda ids: ids.map(order), kind="stable")
     if extra:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..statistics.verdicts import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
 from .in_small import told
-from .rules import JUDGED, NOT_MEASURED
+from .rules import JUDGED, waiting
 from .sentences import Claim, claims
 from .written import number
 
@@ -54,7 +54,7 @@ def agreement(figure: Published, table: pd.DataFrame) -> str:
     rows = pd.concat([told(table, claims()[name]) for name in figure.claims])
     found = set(rows["verdict"]) & set(JUDGED)
     if not found:
-        return NOT_MEASURED
+        return waiting(rows["verdict"])
     one = {SUPPORTED: "agrees", NOT_SUPPORTED: "does not agree", INCONCLUSIVE: "undecided"}
     return one[found.pop()] if len(found) == 1 else "agrees in part" if SUPPORTED in found else "undecided"
 
@@ -76,7 +76,7 @@ def reason(claim: Claim, table: pd.DataFrame, names: Mapping[str, str]) -> str:
         if len(some):
             said.append(f"{verdict}: {', '.join(each)}")
     asked = "; ".join(dict.fromkeys(f"{_whom(family)}{rule.words}" for family, rule in claim.rules.items()))
-    return f"{claim.id} ({asked}) {'; '.join(said) or 'is ' + NOT_MEASURED}"
+    return f"{claim.id} ({asked}) {'; '.join(said) or 'is ' + waiting(rows['verdict'])}"
 
 
 def _whom(family: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy.stats import norm
@@ -13,11 +13,24 @@ from ..statistics.verdicts import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
 from .sentences import Rule
 
 NOT_MEASURED = "not measured yet"
+NOT_AT_HAND = "not at hand"  # it may be recorded, but the recorded evidence is not here
+WAITING = (NOT_MEASURED, NOT_AT_HAND)
 COMPARED = "compared"  # measured beside the networks that the sentence is about, and not judged by itself
 DOES_NOT_APPLY = "does not apply"  # the network lacks what the sentence is about
 JUDGED = (SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE)
-WORDS = (*JUDGED, COMPARED, DOES_NOT_APPLY, NOT_MEASURED)
+WORDS = (*JUDGED, COMPARED, DOES_NOT_APPLY, *WAITING)
 """Every word that stands in the column of verdicts."""
+
+
+def waiting(verdicts: Iterable[str]) -> str:
+    """The word of these verdicts for what has no measurement: there is one in a table.
+
+    Examples
+    --------
+    >>> waiting(["supported", "not at hand"]), waiting(["supported"])
+    ('not at hand', 'not measured yet')
+    """
+    return NOT_AT_HAND if NOT_AT_HAND in set(verdicts) else NOT_MEASURED
 
 
 def judged(found: Interval, rule: Rule) -> str:

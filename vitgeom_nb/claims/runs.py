@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,12 +13,16 @@ import xarray as xr
 from .. import settings
 from ..core.arguments import checked
 from ..core.measurement import Variable, measurement, open_measurement
-from ..errors import ArgumentError, DataError
+from ..errors import ArgumentError, DataError, EvidenceWarning
 from ..networks.catalogue import CATALOGUE, PUBLISHED
 from ..networks.embedded import CONTROLS, FAMILIES, architecture, card
 from ..sweeps.runs import open_run, with_summary
 
 FOLDER = "evidence"
+NOT_HERE = (
+    "The recorded measurements are not at hand, for they come with a working copy of the repository and not with the "
+    "package; put its folder evidence where you work to have them, or go on with what is measured here."
+)
 
 
 def evidence_folder() -> Path:
@@ -29,11 +33,19 @@ def evidence_folder() -> Path:
     DataError
         If there is none.
     """
+    found = _evidence_folder()
+    if found is None:
+        raise DataError(
+            "There is no folder evidence here; put that of a working copy of the repository where you work, pass a run,"
+            " or record one in a working copy with make evidence."
+        )
+    return found
+
+
+def _evidence_folder() -> Path | None:
     here = Path.cwd()
-    for place in (here, here.parent, Path(__file__).resolve().parents[2]):
-        if (place / FOLDER).is_dir():
-            return place / FOLDER
-    raise DataError("There is no folder evidence here; pass a run, or record one in a working copy with make evidence.")
+    places = (here, here.parent, Path(__file__).resolve().parents[2])
+    return next((place / FOLDER for place in places if (place / FOLDER).is_dir()), None)
 
 
 class Recorded(Mapping[str, Mapping[str, xr.Dataset]]):
@@ -52,6 +64,16 @@ class Recorded(Mapping[str, Mapping[str, xr.Dataset]]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+class Shipped(Recorded):
+    """What there is where the evidence is not at hand: the predictions that ship with the embedded networks."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(FOLDER))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(FAMILIES)
 
 
 class RecordedNetwork(Mapping[str, xr.Dataset]):
@@ -90,7 +112,8 @@ def _read(path: Path, changed: int) -> xr.Dataset:
 def recorded(name: str, live: Sequence[xr.Dataset] = ()) -> list[xr.Dataset]:
     """Measurements at full size: for each live one what is recorded of its network, or itself where there is nothing.
 
-    Recorded is what the run has that `VITGEOM_RUN` names, if any, or else the evidence.
+    Recorded is what the run has that `VITGEOM_RUN` names, if any, or else the evidence. Where there is neither, as in
+    an installation without a working copy, nothing is, and an `EvidenceWarning` says so.
 
     Parameters
     ----------
@@ -117,10 +140,10 @@ def recorded(name: str, live: Sequence[xr.Dataset] = ()) -> list[xr.Dataset]:
     []
     """
     known: list[Mapping[str, Mapping[str, xr.Dataset]]] = [] if settings.run_folder() is None else [open_run()]
-    with contextlib.suppress(DataError):  # an installation without a working copy
+    if not known or _evidence_folder() is not None:
         known.append(opened(None))
     if not live:
-        return [found[name] for found in known[-1].values() if name in found] if known else []
+        return [found[name] for found in known[-1].values() if name in found]
     return [_at_full_size(name, one, known) for one in live]
 
 
@@ -150,9 +173,17 @@ def _shipped_predictions(network: str) -> xr.Dataset:
 
 
 def opened(run: Any) -> Mapping[str, Mapping[str, xr.Dataset]]:
-    """A run as a mapping: the recorded evidence for None, a sweep or a folder of that layout by its path, or itself."""
+    """A run as a mapping: the recorded evidence for None, a sweep or a folder of that layout by its path, or itself.
+
+    Where the evidence is not at hand, `EvidenceWarning` says so, and what ships stands in its place.
+    """
     if run is None:
-        return Recorded(evidence_folder())
+        folder = _evidence_folder()
+        if folder is not None:
+            return Recorded(folder)
+        # of this very line and not of its callers, so that many calls say it once
+        warnings.warn(NOT_HERE, EvidenceWarning, stacklevel=1)
+        return Shipped()
     if isinstance(run, (str, Path)):
         if not Path(run).is_dir():
             raise DataError(f"{run!s:.200} is not a folder of measurements; pass one, or what open_run returns.")

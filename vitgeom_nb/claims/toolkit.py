@@ -13,8 +13,8 @@ from ..statistics.bootstrap import absolute_sums
 from ..statistics.intervals import Interval, mean_interval, wilson
 from .ledger import NOTHING
 from .quantities import Lacking, Measured, confidence_and_hits, need
-from .rules import NOT_MEASURED
-from .runs import opened
+from .rules import NOT_AT_HAND, NOT_MEASURED
+from .runs import Shipped, opened
 from .sentences import toolkit_values
 
 TOOLKIT_BINS = 10
@@ -33,8 +33,8 @@ def references(run: Any = None) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns `network`, `quantity`, `value` (to meet), `images` (behind it), `measured`, `low`, `high`, `n`, and
-        `verdict`: `met` where the 95 % interval holds the value, `not met`, or `not measured yet`. The expected
-        error is that of ten bins.
+        `verdict`: `met` where the 95 % interval holds the value, `not met`, `not measured yet` or `not at hand`. The
+        expected error is that of ten bins.
 
     Examples
     --------
@@ -43,12 +43,13 @@ def references(run: Any = None) -> pd.DataFrame:
     ['not measured yet']
     """
     measured, rows = opened(run), []
+    without = NOT_AT_HAND if isinstance(measured, Shipped) else NOT_MEASURED
     for entry in toolkit_values():
         try:
             found, n = _toolkit(measured.get(entry["network"], {}), entry["quantity"])
             word = "met" if found.low <= entry["value"] <= found.high else "not met"
         except Lacking:
-            found, n, word = NOTHING, 0, NOT_MEASURED
+            found, n, word = NOTHING, 0, without
         row = {"network": entry["network"], "quantity": entry["quantity"], "value": entry["value"]}
         row |= {"images": entry["n"], "measured": found.value, "low": found.low, "high": found.high}
         rows.append(row | {"n": n, "verdict": word})

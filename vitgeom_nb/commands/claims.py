@@ -28,10 +28,12 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 def show_claims(options: argparse.Namespace) -> int:
     """Print the verdicts on the claims of the two papers, and write them to a folder."""
+    from ..claims.runs import evidence_folder
     from ..claims.written import in_words, write
 
     families = dict(part.partition("=")[::2] for part in options.family)
-    table = vg.claims.table(options.run, networks=options.models or None, families=families or None)
+    run = evidence_folder() if options.run is None else options.run
+    table = vg.claims.table(run, networks=options.models or None, families=families or None)
     said = vg.claims.sentences().sentence
     for claim, rows in table.groupby("claim", sort=False):
         print(f"{claim}  {said[claim]}")

@@ -11,7 +11,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from ..claims.rules import COMPARED, DOES_NOT_APPLY, NOT_MEASURED
+from ..claims.rules import COMPARED, DOES_NOT_APPLY, NOT_AT_HAND, NOT_MEASURED, WAITING
 from ..core.arguments import checked
 from ..errors import ArgumentError
 from ..statistics.verdicts import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
@@ -25,6 +25,7 @@ LOOKS = {
     COMPARED: ("#FFFFFF", "·"),
     DOES_NOT_APPLY: ("#FFFFFF", "n/a"),
     NOT_MEASURED: ("#FFFFFF", "not yet"),
+    NOT_AT_HAND: ("#FFFFFF", "not here"),
 }
 WIDTH = 46  # letters of a sentence in a line
 
@@ -100,10 +101,10 @@ def ledger(table: pd.DataFrame, corrected: bool = False) -> Figure:
         )
     for i, j in np.argwhere(~np.isnan(code)):  # elsewhere nothing is asked, and there is no cell
         axes.add_patch(Rectangle((j, i), 1, 1, facecolor="none", edgecolor="#8A8A8A", lw=1.0, clip_on=False))
-    dark, pale = (f"{LOOKS[word][1]}" for word in (NOT_SUPPORTED, NOT_MEASURED))
+    dark, pale = LOOKS[NOT_SUPPORTED][1], [LOOKS[word][1] for word in WAITING]
     for text in axes.texts:
         first = text.get_text().split("\n")[0]
-        text.set_color("white" if first == dark else "#5A5A5A" if first == pale else "#111111")
+        text.set_color("white" if first == dark else "#5A5A5A" if first in pale else "#111111")
     axes.grid(False)
     names = [_column_name(network, i) for i, network in enumerate(networks)]
     axes.set_xticks(np.arange(len(networks)) + 0.5, names, rotation=55, ha="left", rotation_mode="anchor")

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ..bending.direction_change import direction_change
 from ..calibration.reliability import reliability
 from ..core.hardware import processor
 from ..core.images import Images
 from ..core.progress import tqdm
+from ..core.whole_files import write_whole
 from ..data.labelled import labelled
 from ..data.registry import KNOWN, class_names
 from ..data.samples import samples
@@ -109,7 +110,7 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
     scores = reliability(logits=logits.half().float(), labels=valid.labels)
     # nothing is written before everything is known: weights without their card do not load
     into.mkdir(parents=True, exist_ok=True)
-    save_file(state, into / f"{name}.safetensors")
+    write_whole(into / f"{name}.safetensors", weights := save(state))
     np.savez_compressed(into / f"{name}.predictions.npz", logits=logits.half().numpy(), labels=valid.labels.short())
     made = {
         "epochs": recipe["epochs"],
@@ -118,7 +119,7 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
         "hardware": hardware,
         "torch": str(torch.__version__),
         "date": datetime.date.today().isoformat(),
-        "sha256": hashlib.sha256((into / f"{name}.safetensors").read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(weights).hexdigest(),
     }
     card = {
         "name": name,

@@ -21,10 +21,11 @@ def ledger(name: str, measured: Mapping[str, xr.Dataset], family: str, seed: int
     Verdicts of the one are corrected for their own number, and those of the others for theirs.
     """
     try:
-        recorded = opened(None)
+        folder = evidence_folder()
+        recorded = opened(folder)
         beside = [other for other in recorded if other in FAMILIES or other in CONTROLS]
         others = table(recorded, networks=beside, seed=seed) if beside else None
-        where = f"Beside it stand the networks that are recorded in {evidence_folder().name}/: {', '.join(beside)}."
+        where = f"Beside it stand the networks that are recorded in {folder.name}/: {', '.join(beside)}."
     except DataError as error:
         beside, others = [], None
         where = f"It stands alone here, for there are no recorded networks to hold it against ({error!s:.200})"
