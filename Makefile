@@ -28,7 +28,7 @@ QUIET := TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1 VITGEOM_WIDGETS=0 VITGE
 # tests run side by side: one thread each, or they would fight for the cores
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(QUIET) $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help book serve test lint unit notebooks tested-book pages paper pairs gpu bench evidence zoo links alone dist versions clean
+.PHONY: help book serve pdf test lint unit notebooks tested-book pages paper pairs gpu bench evidence zoo links alone dist versions clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -43,6 +43,13 @@ serve: ## serve the built book on http://127.0.0.1:8000 (PORT=...)
 	@$(PYTHON) -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
 	  { echo "Port $(PORT) cannot be had; choose another: make serve PORT=8001"; exit 1; }
 	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+pdf: $(VENV)/.test ## print the chapters that make test executed into _build/vitgeom.pdf (wants Chromium)
+	@test -f $(TESTED)/_config.yml || { echo "No chapter is executed yet: run make test first."; exit 1; }
+	@$(BIN)/python book/_ext/printed.py
+	rm -rf _print
+	$(QUIET) $(BOOK) --builder singlehtml $(TESTED) --path-output _print
+	mkdir -p _build && $(BIN)/python book/_ext/printed.py _print/_build/singlehtml _build/vitgeom.pdf
 
 test: lint unit notebooks tested-book pages paper ## everything: lint, types, unit tests, pairs, layers, notebooks, book, built pages
 
@@ -112,7 +119,7 @@ zoo: $(VENV)/.book ## train the embedded networks (EPOCHS=...) and write their w
 	$(BIN)/python -m vitgeom_nb.recipes.ship
 
 clean: ## remove the built book
-	rm -rf _build _executed _paper _links dist build
+	rm -rf _build _executed _paper _links _print dist build
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,4 +1,4 @@
-"""environment.yml names the very set of pyproject.toml, and the declared versions agree."""
+"""environment.yml and Binder's folder name what pyproject.toml names, and the declared versions agree."""
 
 from __future__ import annotations
 
@@ -27,6 +27,21 @@ def test_conda_environment_is_the_set_of_pyproject() -> None:
 def test_conda_environment_has_the_python_of_pyproject() -> None:
     assert f"python{PROJECT['requires-python']}" in ENVIRONMENT["dependencies"]
     assert {"pip", "make"} <= {entry for entry in ENVIRONMENT["dependencies"] if isinstance(entry, str)}
+
+
+def test_binder_installs_the_package_with_all_and_jupyterlab_and_nothing_else() -> None:
+    lines = (ROOT / ".binder" / "requirements.txt").read_text().splitlines()
+    options = [line for line in lines if line.startswith("--")]
+    assert options == ["--extra-index-url https://download.pytorch.org/whl/cpu", "--editable .[all]"]
+    others = [line for line in lines if line and not line.startswith(("#", "--"))]
+    assert others == [line for line in PROJECT["optional-dependencies"]["test"] if line.startswith("jupyterlab")]
+
+
+def test_binder_has_a_python_that_is_tested() -> None:
+    name, _, version = (ROOT / ".binder" / "runtime.txt").read_text().strip().partition("-")
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
+    assert name == "python"
+    assert version in workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
 
 
 def test_one_version_everywhere() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -64,15 +65,17 @@ def test_a_kernel_of_make_has_threads_that_spin_briefly_and_the_package_of_the_w
         assert "GOMP_SPINCOUNT = '10000'" in said
 
 
-def refused(*arguments: str) -> str:
-    done = subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+def refused(*arguments: str, **variables: str) -> str:
+    done = subprocess.run(
+        ["make", *arguments], cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     return done.stdout + done.stderr
 
 
 def test_help_has_a_line_for_every_command_and_their_words_begin_in_one_column() -> None:
     lines = make("help").splitlines()
-    assert {line.split()[1] for line in lines} >= {"book", "test", "serve", "evidence", "zoo"}
+    assert {line.split()[1] for line in lines} >= {"book", "pdf", "test", "serve", "evidence", "zoo"}
     assert all(line[17] == " " != line[18] for line in lines)
 
 
@@ -93,3 +96,17 @@ def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_folder_with_a_space_is_refused_in_a_sentence() -> None:
     assert 'VENV is "my venv"; make takes no name with a space in it' in refused("help", "VENV=my venv")
+
+
+def test_a_book_that_cannot_be_printed_is_one_sentence(tmp_path: Path) -> None:
+    stay = ("-o", f"{sys.prefix}/.test", f"VENV={sys.prefix}")  # what is installed here stays as it is
+    said = refused("pdf", *stay, f"TESTED={tmp_path}")
+    assert "No chapter is executed yet: run make test first." in said
+    (tmp_path / "_config.yml").touch()
+    (tmp_path / "bin").mkdir()
+    tools = {name: shutil.which(name) for name in ("sh", "test", "make", "rm")}
+    for name, found in tools.items():
+        (tmp_path / "bin" / name).symlink_to(found or "")
+    said = refused("pdf", *stay, f"TESTED={tmp_path}", PATH=str(tmp_path / "bin"))
+    assert "The book is printed by Chromium, which is not on this machine" in said
+    assert "Traceback" not in said

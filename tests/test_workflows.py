@@ -50,6 +50,11 @@ def test_what_is_published_passed_the_tests() -> None:
     assert name.removeprefix("book-") in tested["python"]
 
 
+def test_what_is_published_knows_its_repository() -> None:
+    tested = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]["test"]
+    assert tested["env"]["VITGEOM_REPOSITORY"] == "${{ github.server_url }}/${{ github.repository }}"
+
+
 @pytest.mark.skipif(shutil.which("actionlint") is None, reason="actionlint is not on this machine")
 def test_actionlint_has_nothing_to_say() -> None:
     done = subprocess.run(["actionlint", "-no-color"], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -23,10 +20,11 @@ from playwright.sync_api import Browser
 
 import vitgeom_nb as vg
 from tests.browser import browser
-from tests.chapters import ROOT
 from tests.validator import VNU, errors
 from vitgeom_nb.figures.downloads import KEY
 from vitgeom_nb.figures.style import show_image, subplots
+
+from .small_book import build
 
 __all__ = ["browser"]
 NAMES = ("fig-numbers", "fig-picture", "fig-elsewhere")
@@ -64,24 +62,13 @@ def cell(name: str, figure: Figure, brings: bool) -> nbformat.NotebookNode:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pages of the small book."""
     folder = tmp_path_factory.mktemp("small")
-    (folder / "book").mkdir()
-    for name in ("_ext", "_assets"):
-        (folder / "book" / name).symlink_to(ROOT / "book" / name)
-    shutil.copy(ROOT / "references.bib", folder)
-    config = (ROOT / "_config.yml").read_text()
-    (folder / "_config.yml").write_text(config.replace("execute_notebooks: force", 'execute_notebooks: "off"'))
-    (folder / "_toc.yml").write_text("format: jb-book\nroot: book/page.ipynb\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VITGEOM_DOWNLOADS", "1")
         title = nbformat.v4.new_markdown_cell("# A page\n\nSee {numref}`fig-numbers`.")
         drawn = [
             cell(name, draw(), name != NAMES[2]) for name, draw in zip(NAMES, (numbers, picture, picture), strict=True)
         ]
-        notebook = nbformat.v4.new_notebook(cells=[title, *drawn])
-        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, folder / "book" / "page.ipynb")
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", "-W", "-n", "--keep-going", "--all", folder]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = build(folder, title, *drawn)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "_build" / "html"
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
+import yaml
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
@@ -183,3 +184,26 @@ def test_run_times_are_those_of_this_build() -> None:
 
 def test_front_page_leads_to_the_book() -> None:
     assert "book/intro.html" in (PAGES.parent / "index.html").read_text()
+
+
+MAPPING = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["intersphinx_mapping"]
+
+
+@pytest.mark.parametrize("package", MAPPING)
+def test_every_name_of_an_inventory_is_a_link_of_the_book_to_its_own_site(package: str) -> None:
+    address, inventory = MAPPING[package]
+    listed = [line.split() for line in (ROOT / inventory).read_text().splitlines()[3:]]
+    linked = {link["href"] for name in chapters() for link in article(name).select("a.reference.external")}
+    assert {f"{address}/{where}#{name}" for name, _, where in listed} <= linked
+
+
+def test_what_an_entry_of_the_reference_may_raise_leads_to_its_own_entry() -> None:
+    raised = [one for one in article("api").select("dd.field-odd strong, dd.field-even strong") if raises(one)]
+    assert len(raised) > 100
+    leads = {one.text: (one.parent.get("href") or "") for one in raised}  # type: ignore[union-attr]
+    assert {name: where.rpartition("#")[2].rpartition(".")[2] for name, where in leads.items()} == {n: n for n in leads}
+
+
+def raises(name: Tag) -> bool:
+    """Whether a name stands in a list of exceptions."""
+    return name.find_parent("dd").find_previous_sibling("dt").text.startswith("Raises")  # type: ignore[union-attr]

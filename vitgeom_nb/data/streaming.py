@@ -33,10 +33,14 @@ class LabelledImages:
     ----------
     labels
         `(N,)` int64, known without decoding; None where the images have no labels.
-    names, class_names
-        Of the images, and of the classes in the order of their labels.
-    source, licence
-        Where the images come from, and on what terms.
+    names
+        Of the images.
+    class_names
+        Of the classes, in the order of their labels.
+    source
+        Where the images come from.
+    licence
+        On what terms.
     sha256
         Digest of the pixels once `batches` has come to its end, None before; measurements record it.
     """
@@ -129,7 +133,7 @@ class LabelledImages:
 
     @cached_property
     def pixels(self) -> torch.Tensor:
-        """All images, decoded once: `(N,3,H,W)` float32 in [0,1].
+        """All images, decoded once, `(N,3,H,W)` float32 in [0,1].
 
         Raises
         ------

@@ -18,8 +18,10 @@ class Control:
 
     Attributes
     ----------
-    name, label : str
-        What code and what readers call it.
+    name : str
+        What code calls it.
+    label : str
+        What readers call it.
     values : tuple
         The stops of the slider in a page, increasing; a kernel computes between them too. Or words to choose from.
     form : str
@@ -109,8 +111,10 @@ class Explorer:
 
     Attributes
     ----------
-    title, caption : str
-        Its name, and the sentence that says what to see.
+    title : str
+        Its name.
+    caption : str
+        The sentence that says what to see.
     controls : tuple of Control
         The first with more than one value that is not a choice is the one that Play moves.
     frame : callable

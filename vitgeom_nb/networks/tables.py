@@ -26,8 +26,11 @@ def models(tier: str | None = None, paper: str | None = None) -> pd.DataFrame:
     paper
         `"salman2024"` or `"kim2024"`: of the tier of the papers, only the networks that this one measured.
 
-    Columns: `family`, `tier`, `input_size`, `embedding_dim`, `parameters`, `classes` (of the classifier; 0 without
-    one), `top1` (as measured when an embedded model was trained), `source`, `licence`.
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `family`, `tier`, `input_size`, `embedding_dim`, `parameters`, `classes` (of the classifier; 0 without
+        one), `top1` (as measured when an embedded model was trained), `source`, `licence`.
     """
     if tier is not None and tier not in TIERS:
         raise ArgumentError(f"There is no tier {tier!r}; choose one of {', '.join(TIERS)}.")

@@ -42,8 +42,10 @@ class VisionModel(Answers):
         D, the number of components of the embedding.
     preprocessing : dict
         `mean`, `std` and `size`, which are the same for every image.
-    layer, read : str
-        The layer that gives the embedding, `"embedding"` for the network's own, and how it becomes a vector; see `at`.
+    layer : str
+        The layer that gives the embedding, `"embedding"` for the network's own; see `at`.
+    read : str
+        How what this layer gives becomes a vector.
     classes : list of str or None
         Names of the classes that the logits are about.
     digest : str
@@ -140,7 +142,7 @@ class VisionModel(Answers):
 
     @property
     def batch_size(self) -> int:
-        """Images to pass at a time: what it was set to, else as many as this device is quickest with.
+        """Images to pass at a time, what it was set to, else as many as this device is quickest with.
 
         A processor is quickest while what its layers write fits its caches: 2^20 values of pixels at a time, but no
         fewer than 8 images and no more than 32. An accelerator wants more to do. A batch for which there is no memory
@@ -185,7 +187,7 @@ class VisionModel(Answers):
 
     @property
     def layers(self) -> list[str]:
-        """Names of the layers at which the network can be read, in the order of a pass: what `at` takes.
+        """Names of the layers at which the network can be read, in the order of a pass, as `at` takes them.
 
         The blocks, stages or layers of the network, as far as all that the embedding knows of an image passes through
         them, by their dotted names in `module`; at the end `"embedding"`, the network's own.

@@ -25,20 +25,24 @@ class Summary:
 
     Attributes
     ----------
-    path
+    path : pathlib.Path
         Folder of the run.
-    measured, present
-        Images and pairs that were measured now, and that were there before, summed over networks and measures.
-    failed
+    measured : int
+        Images and pairs that were measured now, summed over networks and measures.
+    present : int
+        Those that were there before.
+    failed : dict of dict
         `"network measure"` -> number of an image -> why it could not be measured; the same sweep tries it again.
-    failures
+    failures : int
         How many failed in all.
-    skipped
+    skipped : dict of str
         `"network"` or `"network measure"` -> why nothing of it was measured.
-    stopped
+    stopped : str or None
         Why the sweep ended early, or None.
-    seconds, working
-        It took, and its workers measured, together.
+    seconds : float
+        It took.
+    working : float
+        Its workers measured, together.
     """
 
     path: Path
