@@ -32,6 +32,7 @@ def test_numbers_and_cells_in_words():
     assert [number(v, u) for v, u in ((-0.12345, "1"), (26.02, "dB"), (8.0, "degrees"), (math.inf, "1"))] == [
         "−0.123", "26 dB", "8°", "∞",
     ]  # fmt: skip
+    assert [number(v, "1") for v in (-4.81e-6, 1.37e-5, -0.00689)] == ["0", "0", "−0.00689"]
     row = pd.Series({"verdict": "supported", "corrected": "inconclusive", "estimate": 0.5, "low": 0.4, "high": 0.6})
     row = pd.concat([row, pd.Series({"n": 1200, "unit": "1"})])
     assert in_words(row) == "supported (inconclusive after correction): 0.5 [0.4, 0.6], n = 1,200"

@@ -21,10 +21,10 @@ STYLE = (
 
 
 def number(value: float, unit: str) -> str:
-    """An estimate or the end of an interval with its unit, in three digits."""
+    """An estimate or the end of an interval with its unit, in three digits; 0 below 0.0001, which no margin is."""
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return f"{value:.3g}".replace("-", "−") + {"degrees": "°", "dB": " dB"}.get(unit, "")
+    return f"{value if abs(value) >= 1e-4 else 0:.3g}".replace("-", "−") + {"degrees": "°", "dB": " dB"}.get(unit, "")
 
 
 def in_words(row: pd.Series) -> str:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from ..claims.rules import COMPARED, DOES_NOT_APPLY, NOT_AT_HAND, NOT_MEASURED, WAITING
+from ..claims.written import number
 from ..core.arguments import checked
 from ..errors import ArgumentError
 from ..statistics.verdicts import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
@@ -140,5 +141,4 @@ def _mark(verdict: str, estimate: float, unit: str) -> str:
     symbol = LOOKS[verdict][1]
     if np.isnan(estimate):
         return symbol
-    number = f"{estimate:.3g}".replace("-", "−")
-    return f"{symbol}\n{number}{'°' if unit == 'degrees' else ' dB' if unit == 'dB' else ''}"
+    return f"{symbol}\n{number(estimate, unit)}"
