@@ -75,3 +75,11 @@ def test_the_table_of_a_chapter_is_a_part_of_the_whole() -> None:
     wanted = whole[whole.claim.isin(["S4", "S5", "S6"])]
     rest = [column for column in whole if column != "corrected"]  # fewer verdicts, less to correct for
     pd.testing.assert_frame_equal(part[rest], wanted[rest].reset_index(drop=True))
+
+
+def test_a_difference_of_classes_says_which_networks_it_is_without() -> None:
+    late = row("K1", "late", math.nan, NOT_MEASURED, n=0) | {"estimate": math.nan, "low": math.nan, "high": math.nan}
+    measured = row("K1", "transformers − CNNs", -0.5, NOT_SUPPORTED, n=10_000)
+    (line, _) = found("reliability", row("K1", "vit", 0.5, SUPPORTED), late, measured)
+    assert "transformers − CNNs −0.5 [−0.625, −0.375]; n = 10,000; **not measured yet** on late (" in line
+    assert "vit" not in line

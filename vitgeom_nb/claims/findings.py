@@ -46,7 +46,9 @@ def findings(chapter: str, table: pd.DataFrame) -> str:
 
 def _item(claim: Claim, rows: pd.DataFrame) -> str:
     whole = rows[(rows["network"] == CLASS_ROWS["difference"]) & ~rows["verdict"].isin(WAITING)]
-    told = whole if len(whole) else rows[~rows["network"].isin(CLASS_ROWS.values())]
+    each = rows[~rows["network"].isin(CLASS_ROWS.values())]
+    # a difference of classes is one of the networks that were measured: it says who is missing
+    told = pd.concat([whole, each[each["verdict"].isin(WAITING)]]) if len(whole) else each
     said: list[str] = []
     for verdict in (*JUDGED, *WAITING):
         some = told[told["verdict"] == verdict]
@@ -56,10 +58,10 @@ def _item(claim: Claim, rows: pd.DataFrame) -> str:
         if verdict in WAITING or some["estimate"].isna().all():
             said.append(f"**{start}** on {_listed(list(some['network']))}")
         else:
-            each = [_numbers(row) for _, row in some.iterrows()]
+            numbers = [_numbers(row) for _, row in some.iterrows()]
             counts = sorted({int(n) for n in some["n"]})
             over = f"n = {counts[0]:,}" if len(counts) == 1 else f"n = {counts[0]:,} to {counts[-1]:,}"
-            said.append(f"**{start}**: {', '.join(each)}; {over}")
+            said.append(f"**{start}**: {', '.join(numbers)}; {over}")
     about = f" ({claim.quantity})" if told["estimate"].notna().any() else ""
     return f"“{claim.sentence}” {'; '.join(said) or '**Not measured yet**'}{about}."
 
