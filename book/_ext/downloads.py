@@ -1,8 +1,9 @@
-"""Puts links below every figure of a page: the figure as SVG and PNG, and the numbers in it as CSV.
+"""Puts links below every figure of a page: the figure as SVG and PNG, and the numbers in it as CSV; and on a phone
+shows the figure as it is laid out for one.
 
-Figures bring SVG and CSV along in the metadata of their cell's output (`vitgeom_nb.figures.downloads`). The links are
-plain ones to files beside the pages: they need no script and no server. The notebook that a page offers for download
-leaves them out.
+Figures bring SVG, CSV and their narrow form along in the metadata of their cell's output
+(`vitgeom_nb.figures.downloads`). The links are plain ones to files beside the pages: they need no script and no server,
+and no more does the choice of the picture. The notebook that a page offers for download leaves them out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from docutils.nodes import make_id
 
 from vitgeom_nb.figures.downloads import KEY
 
+NARROW = "narrow"
+PHONE = "(max-width: 600px)"
 NUMBER = re.compile(r'class="caption-number">\D*([\d.]*\d)')
 KINDS = {
     "svg": ("SVG", "figure {} as SVG"),
@@ -34,15 +37,26 @@ def files_of(notebook: nbformat.NotebookNode) -> dict[str, dict[str, bytes]]:
         brought = [one for one in cell.get("outputs", []) if KEY in one.get("metadata", {})]
         if name and brought:
             files = {kind: text.encode() for kind, text in brought[0].metadata[KEY].items() if text}
+            files |= {kind: base64.b64decode(files[kind]) for kind in (NARROW,) if kind in files}
             found[name] = files | {"png": base64.b64decode(brought[0].data["image/png"])}
     return found
 
 
+def figure_of(name: str, end: str) -> re.Pattern[str]:
+    """A figure of a page from its beginning up to something in it."""
+    return re.compile(rf'<figure\b[^>]*\bid="{re.escape(make_id(name))}"(?:(?!</figure>).)*?(?={end})', re.DOTALL)
+
+
+def with_narrow(page: str, name: str, picture: str) -> str:
+    """The page with another picture in the place of a figure's where the window is as narrow as a phone."""
+    begun = figure_of(name, "<img").sub(
+        lambda found: f'{found[0]}<picture><source media="{PHONE}" srcset="{picture}">', page, count=1
+    )
+    return re.sub(rf'(srcset="{re.escape(picture)}"><img\b[^>]*>)', r"\1</picture>", begun)
+
+
 def with_links(page: str, name: str, endings: list[str], folder: str) -> str:
     """The page with links to the files of a figure, at the end of its caption."""
-    figure = re.compile(
-        rf'<figure\b[^>]*\bid="{re.escape(make_id(name))}"(?:(?!</figure>).)*?(?=</figcaption>)', re.DOTALL
-    )
 
     def linked(found: re.Match[str]) -> str:
         number = NUMBER.search(found[0])
@@ -55,7 +69,7 @@ def with_links(page: str, name: str, endings: list[str], folder: str) -> str:
         ]
         return f'{found[0]}<p class="vg-downloads">{" ".join(links)}</p>\n'
 
-    return figure.sub(linked, page, count=1)
+    return figure_of(name, "</figcaption>").sub(linked, page, count=1)
 
 
 def without_files(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -79,6 +93,10 @@ def finish(app: Any, exception: Exception | None) -> None:
         for name, files in files_of(nbformat.read(run, as_version=4)).items():
             folder = f"_downloads/{document}"
             (out / folder).mkdir(parents=True, exist_ok=True)
+            if NARROW in files:  # `lighter` comes later and makes it so
+                picture = f"_images/{document.replace('/', '-')}-{name}.png"
+                (out / picture).write_bytes(files.pop(NARROW))
+                text = with_narrow(text, name, up + picture)
             for kind, content in files.items():
                 (out / folder / f"{name}.{kind}").write_bytes(content)
             text = with_links(text, name, list(files), up + folder)

@@ -22,17 +22,24 @@ import vitgeom_nb as vg
 from tests.browser import browser
 from tests.validator import VNU, errors
 from vitgeom_nb.figures.downloads import KEY
-from vitgeom_nb.figures.style import show_image, subplots
+from vitgeom_nb.figures.style import panels, show_image, subplots
 
 from .small_book import build
 
 __all__ = ["browser"]
-NAMES = ("fig-numbers", "fig-picture", "fig-elsewhere")
+NAMES = ("fig-numbers", "fig-picture", "fig-elsewhere", "fig-several")
 
 
 def numbers() -> Figure:
     logits = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
     return vg.figures.reliability(vg.reliability(logits=logits, labels=torch.arange(60) % 3, bins=5))
+
+
+def several() -> Figure:
+    figure, axes = panels(4, 2.75, 2.5)
+    for one in axes.flat:
+        one.plot([1, 2])
+    return figure
 
 
 def picture() -> Figure:
@@ -66,7 +73,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("VITGEOM_DOWNLOADS", "1")
         title = nbformat.v4.new_markdown_cell("# A page\n\nSee {numref}`fig-numbers`.")
         drawn = [
-            cell(name, draw(), name != NAMES[2]) for name, draw in zip(NAMES, (numbers, picture, picture), strict=True)
+            cell(name, draw(), name != NAMES[2])
+            for name, draw in zip(NAMES, (numbers, picture, picture, several), strict=True)
         ]
         done = build(folder, title, *drawn)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -120,6 +128,25 @@ def test_the_files_are_the_figure(built: Path, page: BeautifulSoup) -> None:
     assert {row["x axis"] for row in rows} == {"confidence"}
 
 
+def test_a_phone_shows_the_narrow_form_and_a_wide_window_the_figure(browser: Browser, built: Path) -> None:
+    shown = {}
+    for width in (390, 1280):
+        view = browser.new_context(viewport={"width": width, "height": 800}, java_script_enabled=False).new_page()
+        view.goto((built / "book" / "page.html").as_uri())
+        shown[width] = [
+            view.locator(f"#{name} img").evaluate("one => [one.currentSrc, one.naturalWidth, one.naturalHeight]")
+            for name in NAMES
+        ]
+        view.context.close()
+    *same, (phone, across, along) = shown[390]
+    assert same == shown[1280][:3]
+    wide, *size = shown[1280][3]
+    assert phone.endswith("_images/book-page-fig-several.webp")
+    assert "fig-several" not in wide
+    assert along > across  # two by two
+    assert size[0] > size[1]
+
+
 @pytest.mark.skipif(VNU is None, reason="vnu, the Nu HTML checker, is not on this machine")
 def test_the_page_is_html_as_the_standard_has_it(built: Path) -> None:
     assert errors([built / "book" / "page.html", built / "index.html"]) == []
@@ -128,7 +155,7 @@ def test_the_page_is_html_as_the_standard_has_it(built: Path) -> None:
 def test_the_notebook_for_readers_holds_the_pictures_alone(built: Path) -> None:
     notebook = nbformat.read(built / "_sources" / "book" / "page.ipynb", as_version=4)
     outputs = [output for one in notebook.cells for output in one.get("outputs", [])]
-    assert len(outputs) == 3
+    assert len(outputs) == 4
     assert all("image/png" in output.data and KEY not in output.metadata for output in outputs)
 
 

@@ -14,6 +14,7 @@ from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
 from tests.chapters import PAGES, ROOT, chapters
+from vitgeom_nb.figures.downloads import DOTS
 
 WITHOUT_CHECKS = {"intro", "glossary", "api", "references"}
 BROKEN = re.compile(r"\b(nan|inf|None|NaT)\b|\$[^$]+\$|\{(numref|cite|ref|doc|eq)[:}]|\[\?\]")
@@ -71,19 +72,17 @@ def test_every_picture_exists_and_is_described_by_a_sentence(name: str) -> None:
         assert alt.endswith("."), alt
 
 
+@pytest.mark.parametrize(("drawn", "phone"), [pytest.param(688, False, id="wide"), pytest.param(340, True, id="phone")])
 @pytest.mark.parametrize("name", chapters())
-def test_letters_of_figures_are_not_shrunk_away_in_a_wide_window(name: str) -> None:
-    drawn, dots, letters, least = (
-        688,
-        110,
-        9 / 72,
-        7,
-    )  # of an article, an inch, small letters
+def test_letters_of_figures_are_not_shrunk_away(name: str, drawn: int, phone: bool) -> None:
+    """Small ones have 7 CSS pixels at least where an article leaves so many for a picture."""
     for image in article(name).select("figure img"):
-        target = local_target(PAGES / f"{name}.html", image["src"])
+        other = image.parent.find("source") if phone else None
+        target = local_target(PAGES / f"{name}.html", other["srcset"] if other else image["src"])
         if target is not None and target[0].suffix in (".png", ".webp"):
+            dots = DOTS if other else 110  # an inch
             with Image.open(target[0]) as picture:
-                assert letters * dots * min(1, drawn / picture.width) >= least, (image["alt"], picture.width)
+                assert 9 / 72 * dots * min(1, drawn / picture.width) >= 7, (image["alt"], picture.width)
 
 
 # the reference rightly speaks of None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,6 +17,8 @@ from ..claims.written import number
 from ..core.arguments import checked
 from ..errors import ArgumentError
 from ..statistics.verdicts import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
+from .downloads import HouseFigure
+from .narrow import WIDTH as NARROW
 from .style import STYLE, look, subplots
 
 # verdict -> colour and symbol; the colours differ in lightness too, so a print without colour reads the same
@@ -62,14 +65,21 @@ def ledger(table: pd.DataFrame, corrected: bool = False) -> Figure:
     >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
     ['ViT', 'ResNet', 'all networks', 'transformers', 'CNNs', 'transformers − CNNs']
     """
-    import seaborn as sns
-
-    from ..claims.sentences import claims
-
     column = "corrected" if corrected else "verdict"
     if not {"claim", "network", "estimate", column} <= set(table.columns) or table.empty:
         raise ArgumentError("figures.ledger() takes what claims.table() returns: this table holds no verdicts.")
     rows = table[table[column] != ""]  # the numbers beside those that decide have none
+    figure = _drawn(rows, column)
+    figure.drawn_narrow = partial(_drawn, rows, column, short=True)
+    return figure
+
+
+def _drawn(rows: pd.DataFrame, column: str, short: bool = False) -> HouseFigure:
+    """The picture; a short one names the sentences by their signs alone."""
+    import seaborn as sns
+
+    from ..claims.sentences import claims
+
     networks = _columns(rows)
     at = rows.set_index(["claim", "network"])
     shown = [claim for claim in claims().values() if claim.id in set(rows["claim"])]
@@ -85,7 +95,9 @@ def ledger(table: pd.DataFrame, corrected: bool = False) -> Figure:
             code[i, j] = words.index(row[column])
             marks[i, j] = _mark(row[column], float(row["estimate"]), claim.unit)
     height = 0.42 + 0.44 * len(shown)
-    figure, axes = subplots(figsize=(3.9 + 0.68 * len(networks), height + 2.0))
+    size = (NARROW, height + 2.2) if short else (3.9 + 0.68 * len(networks), height + 2.0)
+    figure, axes = subplots(figsize=size)
+    letters = 6.5 if short else 8.5
     with plt.style.context(STYLE):
         sns.heatmap(
             code,
@@ -97,7 +109,7 @@ def ledger(table: pd.DataFrame, corrected: bool = False) -> Figure:
             vmax=len(words) - 0.5,
             cbar=False,
             linewidths=0,
-            annot_kws={"fontsize": 8.5, "linespacing": 1.0},
+            annot_kws={"fontsize": letters, "linespacing": 1.0},
             ax=axes,
         )
     for i, j in np.argwhere(~np.isnan(code)):  # elsewhere nothing is asked, and there is no cell
@@ -110,7 +122,10 @@ def ledger(table: pd.DataFrame, corrected: bool = False) -> Figure:
     names = [_column_name(network, i) for i, network in enumerate(networks)]
     axes.set_xticks(np.arange(len(networks)) + 0.5, names, rotation=55, ha="left", rotation_mode="anchor")
     axes.xaxis.tick_top()
-    sentences = [textwrap.fill(f"{claim.id}  {claim.sentence}", WIDTH, subsequent_indent="    ") for claim in shown]
+    sentences = [
+        claim.id if short else textwrap.fill(f"{claim.id}  {claim.sentence}", WIDTH, subsequent_indent="    ")
+        for claim in shown
+    ]
     axes.set_yticks(np.arange(len(shown)) + 0.5, sentences, rotation=0, fontsize=8.5)
     axes.tick_params(length=0)
     present = [word for word in words if word in set(rows[column])]
@@ -118,7 +133,7 @@ def ledger(table: pd.DataFrame, corrected: bool = False) -> Figure:
         Patch(facecolor=LOOKS[word][0], edgecolor="#8A8A8A", label=f"{LOOKS[word][1]}  {word}") for word in present
     ]
     with plt.style.context(STYLE):
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)))
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(2 if short else 3, len(handles)))
     return figure
 
 

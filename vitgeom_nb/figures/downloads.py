@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -19,18 +20,26 @@ from matplotlib.patches import Rectangle
 from matplotlib.quiver import Quiver
 
 from .. import settings
+from .narrow import narrow
 
 COLUMNS = ("panel", "x axis", "y axis", "series", "mark", "x", "y")
+DOTS = 180  # an inch: two to a CSS pixel of a phone
 KEY = "vitgeom"  # of the metadata of a notebook's output
 Row = tuple[Any, ...]
 
 
 class HouseFigure(Figure):
-    """A figure of this package, which in a page that is being built brings its downloads along."""
+    """A figure of this package, which in a page that is being built brings its downloads along, and its narrow form."""
+
+    blocks: Sequence[Sequence[Axes]] = ()
+    drawn_narrow: Callable[[], Figure] | None = None
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """No picture beside those that a notebook draws itself; the downloads in the metadata of the output."""
-        return {}, {KEY: {"svg": svg(self), "csv": drawn(self)}} if settings.downloads() else {}
+        if not settings.downloads():
+            return {}, {}
+        other = narrow(self)
+        return {}, {KEY: {"svg": svg(self), "csv": drawn(self), "narrow": png(other) if other else ""}}
 
 
 def svg(figure: Figure) -> str:
@@ -39,6 +48,13 @@ def svg(figure: Figure) -> str:
     with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": KEY}):
         figure.savefig(out, format="svg", bbox_inches="tight", metadata={"Date": None})
     return out.getvalue()
+
+
+def png(figure: Figure) -> str:
+    """The picture in base 64, as notebooks keep theirs."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=DOTS, bbox_inches="tight")
+    return base64.b64encode(out.getvalue()).decode()
 
 
 def drawn(figure: Figure) -> str:

@@ -172,6 +172,7 @@ def step_response(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
     rows = 2 * -(-len(each) // columns)
     size = (2.75 * columns + (0.6 if columns > 1 else 0.85), 2.6 * rows)
     figure, axes = subplots(rows, columns, figsize=size, sharex=True, squeeze=False)
+    figure.blocks = list(zip(axes[::2].flat, axes[1::2].flat, strict=True))[: len(each)]
     for same in axes[::2].ravel(), axes[1::2].ravel():  # changes above, errors below them
         for axis in same[1 : len(each)]:
             axis.sharey(same[0])

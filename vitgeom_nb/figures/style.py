@@ -10,7 +10,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from .downloads import HouseFigure
 
@@ -52,7 +51,7 @@ def look(name: str, index: int = 0) -> tuple[str, str, str]:
     return LOOKS.get(name, spare)
 
 
-def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[HouseFigure, Any]:
     """`plt.subplots` in the house style, closed at once so that a notebook shows the returned figure once."""
     with plt.style.context(STYLE):
         figure, axes = plt.subplots(rows, columns, FigureClass=HouseFigure, **options)
@@ -67,7 +66,7 @@ def panels(
     extra: tuple[float, float] = (0.0, 0.0),
     columns: int | None = None,
     **options: Any,
-) -> tuple[Figure, Any]:
+) -> tuple[HouseFigure, Any]:
     """`count` panels of a size in inches, in rows of at most `columns`; `extra` width and height for labels.
 
     Without `columns` up to four stand in a row, six in two rows of three.
@@ -78,6 +77,7 @@ def panels(
     figure, axes = subplots(rows, columns, figsize=size, squeeze=False, **options)
     for spare in axes.flat[count:]:
         spare.remove()
+    figure.blocks = [[one] for one in axes.flat[:count]]
     if options.get("sharex"):  # where nothing stands below a panel, its own numbers do
         for last in axes.flat[max(0, count - columns) : count]:
             last.tick_params(labelbottom=True)
