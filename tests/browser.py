@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -18,9 +17,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response, Route, sync_playwright
 
-from .chapters import PAGES
+from .chapters import PAGES, extension
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = extension("printed").CHROMIUM
 PHONE = {"width": 375, "height": 800}
 WIDE = {"width": 1280, "height": 900}
 # letters wider than those of any reader; they come with the page, so that a script that measures at load sees them

@@ -1,4 +1,4 @@
-"""Networks small enough to know by hand."""
+"""Networks small enough to know by hand, and what tests of several rooms share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the real hub; those of the hu
 import vitgeom_nb as vg
 from vitgeom_nb.jacobians import chunks
 
-from .stand_in_hub import hub  # noqa: F401
+from .browser import browser
+from .stand_in_hub import hub
+
+__all__ = ["browser", "hub"]
 
 
 @pytest.fixture(autouse=True)

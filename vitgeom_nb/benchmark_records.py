@@ -22,18 +22,8 @@ COLUMNS = (*NAMES, "device", *NUMBERS, "rounds", "failure", "axis", *MACHINE, "w
 DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 GROWTH = "growth"  # the engine whose records have an axis
 PORTIONS = ("batch", "at a time")  # axes along which the same work is done in other portions
-ENGINES = (
-    "jacobian",
-    "spectrum",
-    "whole",
-    "leading",
-    "matching",
-    "forward",
-    "lldlc",
-    "travel",
-    "imports",
-    "busy",
-)  # in the order of the book
+# in the order of the book
+ENGINES = tuple("jacobian spectrum whole leading matching forward lldlc travel imports busy".split())
 
 
 @checked

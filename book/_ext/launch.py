@@ -1,5 +1,8 @@
 """Gives every chapter a button that runs it on Binder and one to its source, where the repository is known.
 
+The notebook that a page offers for download then begins with a cell that installs the package from there where it is
+missing, and does nothing where it is not.
+
 `VITGEOM_REPOSITORY` in the environment of the build is its address, as continuous integration knows it, and
 `VITGEOM_BRANCH` the branch, `main` unless set. Without an address there are no buttons. They are plain links: a page
 asks nobody for anything until a reader follows one.
@@ -9,11 +12,21 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
+import nbformat
 from sphinx.errors import ConfigError
 
 ADDRESS = re.compile(r"https://[\w.-]+(/[\w.-]+){2,}")
+
+
+INSTALL = """# installs the package where it is missing
+from importlib.util import find_spec
+
+if find_spec("vitgeom_nb") is None:
+    %pip install --quiet "vitgeom_nb[all] @ git+{address}@{branch}"
+"""
 
 
 def offer(app: Any, config: Any) -> None:
@@ -33,7 +46,20 @@ def offer(app: Any, config: Any) -> None:
     }
 
 
+def finish(app: Any, exception: Exception | None) -> None:
+    """Put the cell that installs the package first into the notebooks that are offered."""
+    options = app.config.html_theme_options
+    if exception or app.builder.format != "html" or "repository_url" not in options:
+        return
+    source = INSTALL.format(address=options["repository_url"], branch=options["repository_branch"])
+    for path in (Path(app.outdir) / "_sources").rglob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(source, id="install"))
+        nbformat.write(notebook, path)
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("config-inited", offer)
+    app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

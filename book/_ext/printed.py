@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+MARGIN, SCALE = 15, 0.7  # of a page, in millimetres; of what stands on it
+SHEET = {"width": round((210 - 2 * MARGIN) / 25.4 * 96 / SCALE), "height": 1400}  # what A4 leaves, in CSS pixels
 PAPER = """
 body > :not(.bd-container), .bd-header-article, .bd-sidebar-primary, .bd-sidebar-secondary, .prev-next-footer,
 .bd-footer, .headerlink, details.hide { display: none !important }
@@ -23,6 +25,10 @@ table { font-size: 0.8em }
 # solutions are folded in; code that is folded in stays out
 UNFOLD = """document.querySelectorAll('.toggle-hidden').forEach(one => one.classList.remove('toggle-hidden'));
 document.querySelectorAll('details:not(.hide)').forEach(one => { one.open = true })"""
+# paper does not scroll: what is wider than it gets smaller letters
+SHRINK = """document.querySelectorAll('.sideways > table').forEach(table => {
+  for (let size = 0.8; size > 0.4 && table.offsetWidth > table.parentElement.clientWidth; size *= 0.95)
+    table.style.fontSize = `${size}em` })"""
 NUMBER = '<p style="width: 100%; font: 8px sans-serif; text-align: center"><span class="pageNumber"></span></p>'
 
 
@@ -43,12 +49,15 @@ def to_pdf(page: Path, pdf: Path) -> None:
         shown.set_default_timeout(0)  # a busy machine takes its time
         shown.goto(page.resolve().as_uri())
         shown.add_style_tag(content=PAPER)
+        shown.emulate_media(media="print")
+        shown.set_viewport_size(SHEET)
         shown.evaluate(UNFOLD)
+        shown.evaluate(SHRINK)
         shown.evaluate("window.MathJax?.startup?.promise")
         shown.wait_for_function("document.querySelector('.vg-explorer:not([data-ready])') === null")
-        margin = {"top": "15mm", "bottom": "15mm", "left": "15mm", "right": "15mm"}
+        margin = dict.fromkeys(("top", "bottom", "left", "right"), f"{MARGIN}mm")
         shown.pdf(
-            path=pdf, format="A4", margin=margin, scale=0.7, print_background=True, tagged=True, outline=True,
+            path=pdf, format="A4", margin=margin, scale=SCALE, print_background=True, tagged=True, outline=True,
             display_header_footer=True, header_template="<span></span>", footer_template=NUMBER,
         )  # fmt: skip
         browser.close()

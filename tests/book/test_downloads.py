@@ -19,14 +19,12 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 import vitgeom_nb as vg
-from tests.browser import browser
 from tests.validator import VNU, errors
 from vitgeom_nb.figures.downloads import KEY
 from vitgeom_nb.figures.style import panels, show_image, subplots
 
 from .small_book import build
 
-__all__ = ["browser"]
 NAMES = ("fig-numbers", "fig-picture", "fig-elsewhere", "fig-several")
 
 

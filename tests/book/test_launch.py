@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
+import nbclient
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from IPython.core.interactiveshell import InteractiveShell
 from sphinx.errors import ConfigError
 
-from tests.chapters import ROOT
+import vitgeom_nb as vg
+from tests.chapters import extension
 
 from .small_book import build
 
-SPEC = importlib.util.spec_from_file_location("launch", ROOT / "book" / "_ext" / "launch.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-launch = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(launch)
+launch = extension("launch")
 
 WHERE = "https://github.com/someone/somewhere"
 
@@ -69,3 +67,28 @@ def test_a_page_has_a_button_to_binder_and_one_to_its_source_and_asks_nobody(tmp
     asked = [tag["src"] for tag in page.select("script[src], img[src], iframe[src]")]
     asked += [tag["href"] for tag in page.select("link[rel~=stylesheet], link[rel~=preload], link[rel~=icon]")]
     assert [address for address in asked if urlsplit(address).netloc] == []
+
+
+def test_a_notebook_that_is_downloaded_installs_the_package_where_it_is_missing(tmp_path: Path) -> None:
+    chapter = nbformat.v4.new_code_cell("import vitgeom_nb as vg\nvg.__version__")
+    done = build(tmp_path, nbformat.v4.new_markdown_cell("# A page"), chapter, VITGEOM_REPOSITORY=WHERE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    notebook = nbformat.read(tmp_path / "_build" / "html" / "_sources" / "book" / "page.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    install, *others = notebook.cells
+    assert [one.source for one in others] == ["# A page", chapter.source]
+    assert f'%pip install --quiet "vitgeom_nb[all] @ git+{WHERE}@main"' in install.source
+    nbclient.execute(notebook)  # here it is not missing, and a notebook without a network runs
+    assert install.outputs == []
+    assert others[1].outputs[0].data["text/plain"] == repr(vg.__version__)
+
+
+def test_the_cell_asks_pip_only_where_the_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    shell = InteractiveShell()
+    monkeypatch.setattr(shell, "run_line_magic", lambda name, line, **_: ran.append(f"{name} {line}"))
+    cell = launch.INSTALL.format(address=WHERE, branch="next")
+    assert shell.run_cell(cell).success
+    assert ran == []
+    assert shell.run_cell(cell.replace('find_spec("vitgeom_nb")', 'find_spec("no_such_package")')).success
+    assert ran == [f'pip install --quiet "vitgeom_nb[all] @ git+{WHERE}@next"']

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 
 import pytest
 
-from tests.chapters import ROOT
+from tests.chapters import ROOT, extension
 
-SPEC = importlib.util.spec_from_file_location("lighter", ROOT / "book" / "_ext" / "lighter.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-lighter = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(lighter)
+lighter = extension("lighter")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from importlib import import_module
 from pathlib import Path
 
@@ -11,15 +10,11 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from tests.chapters import ROOT
+from tests.chapters import ROOT, extension
 
 from .small_book import build
 
-SPEC = importlib.util.spec_from_file_location("names", ROOT / "book" / "_ext" / "names.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-names = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(names)
+names = extension("names")
 
 MAPPING = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["intersphinx_mapping"]
 KNOWN = {"vitgeom_nb.match", "vitgeom_nb.jvp", "vitgeom_nb.VisionModel.at", "torch.Tensor", "int"}

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tests.chapters import ROOT
+from tests.chapters import extension
 from tests.validator import VNU, errors
 
-SPEC = importlib.util.spec_from_file_location("valid", ROOT / "book" / "_ext" / "valid.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-valid = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(valid)
+valid = extension("valid")
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><title>t</title><link rel="stylesheet" href="a.css"></head><body><h1>t</h1>

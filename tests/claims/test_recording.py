@@ -188,3 +188,6 @@ def test_a_page_takes_what_is_recorded_of_the_same_weights(
     vg.sweep([here("other")], data=here("images"), measures=wanted, out=tmp_path / "mine")
     monkeypatch.setenv("VITGEOM_RUN", str(tmp_path / "mine"))  # a run of one's own comes before the evidence
     assert [one.sizes["image"] for one in vg.claims.recorded("class_cosines", few)] == [20, 30]
+    assert [one.sizes["image"] for one in vg.claims.recorded("class_cosines")] == [20, 30]
+    vg.sweep([here("small")], data=here("images"), measures=wanted, out=tmp_path / "mine")
+    assert [one.sizes["image"] for one in vg.claims.recorded("class_cosines")] == [30, 30]

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.browser import browser, crowd, site, slow_site
+from tests.browser import crowd, site, slow_site
 from tests.chapters import PAGES
 
-__all__ = ["browser", "crowd", "site", "slow_site"]
+__all__ = ["crowd", "site", "slow_site"]
 ROWS = pytest.StashKey[list[str]]()
 
 
