@@ -23,7 +23,9 @@ DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 GROWTH = "growth"  # the engine whose records have an axis
 PORTIONS = ("batch", "at a time")  # axes along which the same work is done in other portions
 # in the order of the book
-ENGINES = tuple("jacobian spectrum whole leading matching forward lldlc travel imports busy".split())
+ENGINES = (
+    "jacobian", "spectrum", "whole", "leading", "matching", "forward", "lldlc", "travel", "imports", "busy",
+)  # fmt: skip
 
 
 @checked

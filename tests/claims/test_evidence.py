@@ -6,10 +6,12 @@ import inspect
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 import vitgeom_nb as vg
 from vitgeom_nb import errors
 from vitgeom_nb.claims.beside import BESIDE
+from vitgeom_nb.claims.evidence import kept_of
 from vitgeom_nb.claims.quantities import QUANTITIES, Lacking
 from vitgeom_nb.claims.sentences import claims
 
@@ -85,14 +87,14 @@ def test_what_is_kept_is_what_was_measured(planned):
     assert kept.attrs == whole.attrs
     for key in planned.keep:
         if whole[key].dtype.kind == "f":
-            np.testing.assert_allclose(kept[key], whole[key], rtol=1e-6)
+            np.testing.assert_allclose(kept[key], whole[key], rtol=2**-16)
         else:
             np.testing.assert_array_equal(kept[key], whole[key])
     for key in planned.quantiles:
         flat = whole[key].values.reshape(whole.sizes["image"], -1)
-        np.testing.assert_allclose(kept[f"{key}_quantile"][:, 50], np.median(flat, axis=1), rtol=1e-6)
+        np.testing.assert_allclose(kept[f"{key}_quantile"][:, 50], np.median(flat, axis=1), rtol=2**-16)
         np.testing.assert_allclose(
-            kept[f"{key}_quantile"][:, [0, -1]], np.stack([flat.min(1), flat.max(1)], 1), rtol=1e-6
+            kept[f"{key}_quantile"][:, [0, -1]], np.stack([flat.min(1), flat.max(1)], 1), rtol=2**-16
         )
     run = {planned.name: kept}
     for claim in claims().values():
@@ -107,6 +109,23 @@ def test_what_is_kept_is_what_was_measured(planned):
                     if str(lacking).endswith(f" of {planned.name}"):
                         raise
                     raise NotRead from None
+
+
+def test_numbers_are_kept_to_sixteen_bits():
+    largest = float(np.finfo(np.float32).max)
+    exact = np.array([0.0, -0.0, 1.0, -1.5, 1 + 2**-15, 2.0**-120, np.inf, -np.inf, np.nan, largest])
+    step = np.array([1 + 2**-17, 1 + 3 * 2**-17, 1e-42])  # a quarter of a step more than 1, three quarters; subnormal
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(size=1000) * 10.0 ** rng.integers(-30, 30, 1000)
+    whole = xr.Dataset({"angle": (("image",), np.concatenate([exact, step, drawn]), {"units": "rad"})})
+    planned = next(one for one in vg.claims.evidence() if one.name == "direction_change")._replace(keep=("angle",))
+    kept = kept_of(whole, planned).angle.values
+    assert kept.dtype == np.float32
+    np.testing.assert_array_equal(kept[: len(exact)], exact.astype(np.float32))
+    np.testing.assert_array_equal(kept[len(exact) :][:2], [1, 1 + 2**-15])
+    np.testing.assert_allclose(kept[len(exact) + 2], 1e-42, atol=2e-43)
+    np.testing.assert_allclose(kept[-1000:], drawn, rtol=1.01 * 2**-16)
+    assert not (kept[-1000:].view(np.uint32) & 0xFF).any()
 
 
 def test_quantiles_serve_the_claims_as_the_angles_do():
