@@ -150,6 +150,28 @@ def test_legends_go_below_and_are_as_wide_as_the_figure_at_most() -> None:
     assert legend.get_window_extent().y1 <= min(one.get_tightbbox().y0 for one in other.axes)
 
 
+def test_a_low_figure_grows_by_its_legend() -> None:
+    figure, axes = subplots(figsize=(8, 2.2))
+    for number in range(8):
+        axes.plot([1, 2], [number, 1], label=f"one of the curves with a long name, {number}")
+    figure.legend(loc="outside lower center", ncols=2)
+    figure.draw_without_rendering()
+    before = axes.get_window_extent().height / figure.dpi
+    other = narrow(figure)
+    assert other is not None
+    other.draw_without_rendering()
+    assert other.axes[0].get_window_extent().height / other.dpi == pytest.approx(before, abs=0.2)
+
+
+def test_panels_with_axes_of_one_scale_keep_their_shape() -> None:
+    figure, axes = panels(3, 2.75, 3.25)
+    for one in axes.flat:
+        one.set_aspect("equal")
+    other = narrow(figure)
+    assert other is not None
+    assert other.get_size_inches() == pytest.approx([WIDTH, 2 * (0.5 + WIDTH / 2)])
+
+
 def test_the_legend_of_a_single_panel_stays_in_it() -> None:
     figure, axes = subplots(figsize=(7, 4))
     axes.plot([1, 2], label="a")

@@ -119,8 +119,9 @@ def _drawn(rows: pd.DataFrame, column: str, short: bool = False) -> HouseFigure:
         first = text.get_text().split("\n")[0]
         text.set_color("white" if first == dark else "#5A5A5A" if first in pale else "#111111")
     axes.grid(False)
+    lean = {"rotation": 90, "va": "center"} if short else {"rotation": 55}
     names = [_column_name(network, i) for i, network in enumerate(networks)]
-    axes.set_xticks(np.arange(len(networks)) + 0.5, names, rotation=55, ha="left", rotation_mode="anchor")
+    axes.set_xticks(np.arange(len(networks)) + 0.5, names, rotation_mode="anchor", ha="left", **lean)
     axes.xaxis.tick_top()
     sentences = [
         claim.id if short else textwrap.fill(f"{claim.id}  {claim.sentence}", WIDTH, subsequent_indent="    ")

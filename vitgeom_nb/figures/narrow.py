@@ -25,10 +25,10 @@ Line = tuple[Block, ...]
 def narrow(figure: Figure) -> Figure | None:
     """The same figure, `WIDTH` inches wide, or None if it is narrow enough or its panels are in no grid.
 
-    Panels of numbers keep their height, and pictures their shape. A grid of numbers is read by columns, which stay
-    whole; one of pictures by rows, each of which begins a line. A figure whose panels follow each other in another way
-    says how, in blocks of panels that stand one below the other (`figure.blocks`); one that is drawn in another way
-    brings a function that draws it (`figure.drawn_narrow`).
+    Panels of numbers keep their height; pictures, and panels with axes of one scale, their shape. A grid of numbers is
+    read by columns, which stay whole; one of pictures by rows, each of which begins a line. A figure whose panels
+    follow each other in another way says how, in blocks of panels that stand one below the other (`figure.blocks`);
+    one that is drawn in another way brings a function that draws it (`figure.drawn_narrow`).
     """
     draw: Callable[[], Figure] | None = getattr(figure, "drawn_narrow", None)
     if draw is not None:
@@ -93,7 +93,7 @@ def _arrange(figure: Figure, lines: Sequence[Line]) -> None:
     for line in lines:
         for axes in line[0]:
             was, high = _panel(figure, axes)
-            heights.append(high - was + width if _is_picture(axes) else high)
+            heights.append(high - was + width if _is_picture(axes) or axes.get_aspect() != "auto" else high)
     before = {axes: (axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes}
     shared = {
         axes: (_sharing(axes.get_shared_x_axes(), axes), _sharing(axes.get_shared_y_axes(), axes)) for axes in before
@@ -143,9 +143,12 @@ def _gather_legends(figure: Figure) -> None:
         for legend in old
         for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
     }
+    before = sum(legend.get_window_extent().height for legend in figure.legends)
     figure.legends.clear()  # a copied legend does not know the list that holds it
     for axes in inside:
         axes.legend_ = None
+    across, along = figure.get_size_inches()
+    figure.set_size_inches(across, along + 0.3 * len(handles))  # room for any legend
     for columns in (3, 2, 1):
         new = figure.legend(
             handles.values(), handles, ncols=columns, loc="outside lower center", prop=old[0].prop, frameon=False
@@ -154,6 +157,7 @@ def _gather_legends(figure: Figure) -> None:
         if columns == 1 or new.get_window_extent().width <= figure.bbox.width:
             break
         new.remove()
+    figure.set_size_inches(across, along + max(0, new.get_window_extent().height - before) / figure.dpi)
 
 
 def _fit(figure: Figure) -> None:
