@@ -12,6 +12,7 @@ import pytest
 import vitgeom_nb as vg
 from tests.chapters import ROOT
 from vitgeom_nb.claims.rules import SUPPORTED
+from vitgeom_nb.equivalence.tables import steepness
 from vitgeom_nb.networks.embedded import FAMILIES, card
 
 SMOOTH = ("vit", "swin", "convnext")  # GELU, where the other two have a piecewise linear activation
@@ -67,10 +68,27 @@ def sure_is_far(ledger: pd.DataFrame) -> bool:
     return (rows[rows.index.isin(FAMILIES)].low > 0.5).all()
 
 
+def tens_of_times(ledger: pd.DataFrame) -> bool:
+    rows = cells(ledger, "S7")
+    rows = rows[rows.index.isin(FAMILIES)]
+    return len(rows) > 1 and (rows.low > 10).all() and (rows.high < 100).all()
+
+
+def a_hundredfold(_: pd.DataFrame) -> bool:
+    """Within a factor of two on every photograph, as S7 reads the paper, and beyond every network at 64 pixels."""
+    spectra = {one.attrs["model"]: one for one in vg.claims.recorded("singular_spectrum")}
+    (constants,) = (one for one in vg.claims.recorded("lldlc") if one.attrs["model"] == "efficientnet-lite0")
+    measured, _ = steepness(spectra.pop("efficientnet-lite0"), constants)
+    small = [float((3 * 64**2 / one.stable_rank).max()) ** 0.5 for one in spectra.values()]
+    return len(small) > 1 and max(50, *small) < measured.min() and measured.max() < 200
+
+
 FINDINGS: dict[str, tuple[str, Callable[[pd.DataFrame], bool]]] = {
     "equivalent-images": ("Unlike pictures can share an embedding", shared),
     "singular-spectra": ("Ten directions of the pixels do most of the work", few_directions),
     "curvature": ("Every embedding bends, and the step decides which bends most", step_decides),
+    "lldlc": ("Gradient directions are tens of times steeper than random ones", tens_of_times),
+    "published-network": ("At 224 pixels the steepest direction stands out a hundredfold", a_hundredfold),
     "training": ("Training bends the smooth networks", learned),
     "reliability": ("Here the transformers are more over-confident than the CNNs", over_confident),
     "fgsm-paths": ("Images that a network is sure of lie farther from the boundary", sure_is_far),
