@@ -61,7 +61,7 @@ lint: $(VENV)/.test
 unit: $(VENV)/.test
 	$(SIDE_BY_SIDE) --ignore tests/pages
 
-versions: ## unit tests with the oldest torch, timm, transformers and xarray that are allowed (PYTHON=python3.12)
+versions: ## unit tests with the oldest torch, timm, transformers, NumPy and xarray that are allowed (PYTHON=python3.12)
 	$(MAKE) $(LOWEST)/bin/python VENV=$(LOWEST)
 	$(LOWEST)/bin/python -m tests.lowest > $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/constraints.txt --editable '.[test]'
