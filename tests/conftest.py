@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import warnings
 
 import pytest
 import torch
+
+with warnings.catch_warnings(), contextlib.suppress(ImportError):
+    warnings.simplefilter(
+        "ignore"
+    )  # of torch about itself, once, which older ones give at the first forward derivative
+    import torch._decomp.decompositions_for_jvp
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the real hub; those of the hub point at a stand-in
 

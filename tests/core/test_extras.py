@@ -53,7 +53,8 @@ COMMAND = "from vitgeom_nb.__main__ import main; sys.exit(main(sys.argv[1:]))"
 
 def bare(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a program where no module of an extra can be imported."""
-    command = [sys.executable, "-W", "error", "-c", BARE + program, *map(str, arguments)]
+    own = "ignore:`torch.jit.script` is deprecated:DeprecationWarning"  # of torch 2.11, about itself
+    command = [sys.executable, "-W", "error", "-W", own, "-c", BARE + program, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -95,7 +95,7 @@ def test_the_drawing_is_the_same_text_every_time_and_needs_no_font() -> None:
     assert ElementTree.fromstring(text).findall(".//{http://www.w3.org/2000/svg}text") == []
 
 
-@pytest.mark.parametrize(("said", "kinds"), [("1", {"svg", "csv"}), ("0", None)])
+@pytest.mark.parametrize(("said", "kinds"), [("1", {"svg", "csv", "narrow"}), ("0", None)])
 def test_a_figure_brings_them_along_where_pages_are_built(
     monkeypatch: pytest.MonkeyPatch, said: str, kinds: set[str] | None
 ) -> None:

@@ -82,7 +82,8 @@ def known(value: Any) -> dict[str, Any]:
     """What is known of images, directions or a measurement that a function was given; see `made_by`."""
     if hasattr(value, "data_vars"):
         return _of_measurement(value)
-    found = {name: what for name in ("names", "source") if (what := getattr(value, name, None)) is not None}
+    said = () if hasattr(value, "requires_grad") else ("names", "source")  # old tensors name dimensions
+    found = {name: what for name in said if (what := getattr(value, name, None)) is not None}
     if read := getattr(value, "sha256", None):
         return found | {"sha256": read}
     if not hasattr(value, "batches") or "pixels" in vars(value):
