@@ -70,7 +70,7 @@ def sure_is_far(ledger: pd.DataFrame) -> bool:
 
 def tens_of_times(ledger: pd.DataFrame) -> bool:
     rows = cells(ledger, "S7")
-    rows = rows[rows.index.isin(FAMILIES)]
+    rows = rows[rows.index.isin(FAMILIES) & (rows.verdict != "")]
     return len(rows) > 1 and (rows.low > 10).all() and (rows.high < 100).all()
 
 
