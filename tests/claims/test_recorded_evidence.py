@@ -25,6 +25,7 @@ LARGEST = 15e6  # bytes of all files
 FEW = 20  # directions where there are a thousand
 FLOAT = {"rtol": 2e-3, "atol": 1e-6}
 MOST = 0.8  # of the values are so near; others may be what rounding leaves of a difference
+DIFFERENCES = {"bend_change": "direction_change"}  # variable -> of what it is the difference, and as exact as that
 EARLIER = {"efficientnet-lite0"}  # recorded before runs were, by the functions themselves
 ANOTHER_WAY = {"singular_spectrum": lambda model, images: vg.leading_singular_values(model, images, k=3)}
 """Measure -> what gives a part of it for less: here the largest values, without the Jacobian."""
@@ -114,8 +115,10 @@ def test_a_random_part_comes_out_the_same(tier: str, planned: Planned, path: Pat
             continue  # a statistic of all images, which is made anew from what each has
         a, b = again[key].values, stored[key].isel({unit: chosen}).transpose(*again[key].dims).values
         if a.dtype.kind == "f":
-            assert np.isclose(b, a, **FLOAT, equal_nan=True).mean() >= MOST, f"{path} {key} {chosen}"
-            np.testing.assert_allclose(b, a, rtol=0.5, atol=1e-5, err_msg=f"{path} {key} {chosen}")
+            room = FLOAT["rtol"] * float(abs(again[DIFFERENCES[key]]).max()) if key in DIFFERENCES else 0.0
+            close = FLOAT | {"atol": max(FLOAT["atol"], room)}
+            assert np.isclose(b, a, **close, equal_nan=True).mean() >= MOST, f"{path} {key} {chosen}"
+            np.testing.assert_allclose(b, a, rtol=0.5, atol=max(1e-5, room), err_msg=f"{path} {key} {chosen}")
         else:
             np.testing.assert_array_equal(b, a, err_msg=f"{path} {key} {chosen}")
 
