@@ -23,7 +23,7 @@ def test_each_file_of_the_evidence_is_a_row_with_what_it_says_itself() -> None:
 
 
 def test_what_is_missing_is_named_and_what_is_there_is_counted() -> None:
-    names = [planned.name for planned in vg.claims.evidence() if planned.name != "predictions"]
+    names = [planned.name for planned in vg.claims.evidence()]
     files = pd.DataFrame({"network": ["vit"] * (len(names) - 1), "measure": names[1:]})
     found = planned_and_recorded(files)
     assert found.loc["vit"].to_dict() == {

@@ -64,8 +64,6 @@ def _count(found: xr.Dataset) -> int:
 def planned_and_recorded(files: pd.DataFrame) -> pd.DataFrame:
     """How much of the evidence of each tier is there: a row a network, the numbers of files planned and recorded.
 
-    Predictions of the embedded networks are not counted, for they ship with them.
-
     Parameters
     ----------
     files
@@ -78,7 +76,7 @@ def planned_and_recorded(files: pd.DataFrame) -> pd.DataFrame:
     """
     rows = {}
     for tier in ("embedded", "pretrained", "paper"):
-        names = [planned.name for planned in evidence(tier) if (tier, planned.name) != ("embedded", "predictions")]
+        names = [planned.name for planned in evidence(tier)]
         for network in networks_of(tier):
             there = set(files["measure"][files["network"] == network])
             missing = [name for name in names if name not in there]
