@@ -166,7 +166,15 @@ def test_panels_with_axes_of_one_scale_keep_their_shape() -> None:
         one.set_aspect("equal")
     other = narrow(figure)
     assert other is not None
-    assert other.get_size_inches() == pytest.approx([WIDTH, 2 * (0.5 + WIDTH / 2)])
+    assert other.get_size_inches() == pytest.approx([WIDTH, 2 * (0.6 + WIDTH / 2)])
+
+
+def test_a_line_is_as_high_as_its_highest_panel() -> None:
+    figure, axes = subplots(1, 2, figsize=(9, 3.9))
+    axes[0].set_aspect("equal")
+    other = narrow(figure)
+    assert other is not None
+    assert other.get_size_inches() == pytest.approx([WIDTH, 3.9])
 
 
 def test_the_legend_of_a_single_panel_stays_in_it() -> None:

@@ -16,6 +16,7 @@ from matplotlib.text import Text
 
 WIDTH = 4.2  # inches; letters of 9 points are 10 CSS pixels high in a column of 340
 ENOUGH = 5.4  # a figure as narrow as this is left as it is: 8 pixels
+WORDS = 0.6  # inches that numbers and words below a panel, and its title, take at least
 FORMULA = re.compile(r"\$[^$]*\$")  # is not broken
 GLUE = "\0"
 Block = Sequence[Axes]  # panels one below the other that stay together
@@ -66,6 +67,14 @@ def _panel(figure: Figure, axes: Axes) -> tuple[float, float]:
     )
 
 
+def _height(figure: Figure, axes: Axes, width: float) -> float:
+    """Of a panel in inches that is to be so wide: its own, or where it has a shape what that and its words need."""
+    was, high = _panel(figure, axes)
+    if _is_picture(axes):
+        return width + high - was
+    return high if axes.get_aspect() == "auto" else width + max(high - was, WORDS)
+
+
 def _lines(figure: Figure) -> Iterator[Line]:
     """Blocks that stand side by side, line by line: one or two."""
     panels: list[Axes] = figure.axes
@@ -89,11 +98,7 @@ def _side_by_side(blocks: Sequence[Block], most: int) -> Iterator[Line]:
 def _arrange(figure: Figure, lines: Sequence[Line]) -> None:
     """Give every panel its place in a grid of one or two columns, and the numbers and words of its axes."""
     width = WIDTH / max(map(len, lines))
-    heights = []
-    for line in lines:
-        for axes in line[0]:
-            was, high = _panel(figure, axes)
-            heights.append(high - was + width if _is_picture(axes) or axes.get_aspect() != "auto" else high)
+    heights = [max(_height(figure, block[k], width) for block in line) for line in lines for k in range(len(line[0]))]
     before = {axes: (axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes}
     shared = {
         axes: (_sharing(axes.get_shared_x_axes(), axes), _sharing(axes.get_shared_y_axes(), axes)) for axes in before
