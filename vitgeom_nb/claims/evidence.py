@@ -35,6 +35,8 @@ class Planned(NamedTuple):
     quantiles: tuple[str, ...]
     together: bool
     """Whether all images must be one block, since they are compared with each other."""
+    rounded: bool = False
+    """Whether numbers are kept to 16 bits."""
 
     @property
     def size(self) -> int:
@@ -111,6 +113,7 @@ def evidence(tier: str = "embedded") -> tuple[Planned, ...]:
             keep=tuple(entry["keep"]),
             quantiles=tuple(entry.get("quantiles", ())),
             together=entry.get("together", False),
+            rounded=entry.get("rounded", False),
         )
         for entry in _read()["measure"]
         if tier in entry.get("tiers", TIERS)
@@ -119,9 +122,9 @@ def evidence(tier: str = "embedded") -> tuple[Planned, ...]:
 
 @checked
 def reduced(measurement: xr.Dataset, name: str, tier: str = "embedded") -> xr.Dataset:
-    """What is kept of a measurement of the evidence: variables to 16 bits, quantiles of what is too large.
+    """What is kept of a measurement of the evidence: variables in single precision, quantiles of large arrays.
 
-    Numbers are kept in single precision, rounded to 16 significant bits: a relative error of 2^-16, 1.5e-5, at most.
+    Where the list says so numbers are rounded to 16 significant bits: a relative error of 2^-16, 1.5e-5, at most.
 
     Parameters
     ----------
@@ -171,14 +174,14 @@ def kept_of(measurement: xr.Dataset, planned: Planned) -> xr.Dataset:
         words = " and no ".join(lacks)
         raise ArgumentError(f"This measurement cannot be {planned.name} of the evidence: it has no {words}.")
     out = measurement[list(planned.keep)]
-    out = out.assign({key: out[key].copy(data=_short(out[key].values)) for key in out.data_vars})
+    out = out.assign({key: out[key].copy(data=_short(out[key].values, planned.rounded)) for key in out.data_vars})
     for key in planned.quantiles:
         values = measurement[key].transpose("image", ...)
         flat = values.values.reshape(values.sizes["image"], -1)
         attributes = values.attrs | {"long_name": f"quantiles of the {values.attrs['long_name']}"}
         out[f"{key}_quantile"] = (
             ("image", "quantile"),
-            _short(np.nanquantile(flat, LEVELS, axis=1).T),
+            _short(np.nanquantile(flat, LEVELS, axis=1).T, planned.rounded),
             attributes,
         )
         out["quantile"] = (("quantile",), LEVELS, {"units": "1", "long_name": "share of the values below"})
@@ -189,16 +192,18 @@ def kept_of(measurement: xr.Dataset, planned: Planned) -> xr.Dataset:
     return out
 
 
-def _short(values: np.ndarray) -> np.ndarray:
-    """Numbers in single precision to 16 bits, whole ones in the shortest signed integers, anything else as it is.
+def _short(values: np.ndarray, rounded: bool) -> np.ndarray:
+    """Numbers in single precision, whole ones in the shortest signed integers, anything else as it is.
 
-    The last byte of a number is then zero, and takes no room in a compressed file.
+    The last byte of a rounded number, of 16 bits, is zero and takes no room in a compressed file.
     """
     if values.dtype in (np.float64, np.float32):
         single = np.ascontiguousarray(values, np.float32)
+        if not rounded:
+            return single
         bits = single.view(np.uint32)
-        rounded = ((bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)).view(np.float32)
-        return np.where(np.isfinite(single) & np.isfinite(rounded), rounded, single)
+        shorter = ((bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)).view(np.float32)
+        return np.where(np.isfinite(single) & np.isfinite(shorter), shorter, single)
     if values.dtype.kind not in "iu" or not values.size:
         return values
     least, most = int(values.min()), int(values.max())
