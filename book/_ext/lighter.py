@@ -35,7 +35,7 @@ def lighter_picture(path: Path) -> str:
     """Name of the picture to show: a WebP in its place if that is smaller, else itself."""
     small = path.with_suffix(".webp")
     with Image.open(path) as image:
-        image.save(small, "WEBP", quality=82, method=6)
+        image.save(small, "WEBP", quality=76, method=6)
     worse, better = sorted((path, small), key=lambda p: -p.stat().st_size)
     worse.unlink()
     return better.name
