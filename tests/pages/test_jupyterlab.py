@@ -88,6 +88,8 @@ def test_a_cell_becomes_a_widget_that_computes(lab: str, browser: Browser) -> No
     context = browser.new_context(viewport=WIDE)
     visit = Visit.open(context, lab)
     page = visit.page
+    dialog = page.locator("dialog.jp-Dialog")  # a server that is slow to answer is reported in one
+    page.add_locator_handler(dialog, lambda: dialog.locator("button.jp-mod-accept").last.click())
     run_first_cell(page)
     field = page.locator(".jp-OutputArea .widget-text input[type=number]")
     field.wait_for()
