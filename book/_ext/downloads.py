@@ -37,7 +37,8 @@ def files_of(notebook: nbformat.NotebookNode) -> dict[str, dict[str, bytes]]:
         brought = [one for one in cell.get("outputs", []) if KEY in one.get("metadata", {})]
         if name and brought:
             files = {kind: text.encode() for kind, text in brought[0].metadata[KEY].items() if text}
-            files |= {kind: base64.b64decode(files[kind]) for kind in (NARROW,) if kind in files}
+            if NARROW in files:
+                files[NARROW] = base64.b64decode(files[NARROW])
             found[name] = files | {"png": base64.b64decode(brought[0].data["image/png"])}
     return found
 
@@ -93,7 +94,7 @@ def finish(app: Any, exception: Exception | None) -> None:
         for name, files in files_of(nbformat.read(run, as_version=4)).items():
             folder = f"_downloads/{document}"
             (out / folder).mkdir(parents=True, exist_ok=True)
-            if NARROW in files:  # `lighter` comes later and makes it so
+            if NARROW in files:  # a picture of the page like the others, which `lighter` makes smaller
                 picture = f"_images/{document.replace('/', '-')}-{name}.png"
                 (out / picture).write_bytes(files.pop(NARROW))
                 text = with_narrow(text, name, up + picture)

@@ -76,7 +76,7 @@ def _height(figure: Figure, axes: Axes, width: float) -> float:
 
 
 def _lines(figure: Figure) -> Iterator[Line]:
-    """Blocks that stand side by side, line by line: one or two."""
+    """Blocks that stand side by side, line by line: two at most, of long rows of pictures three."""
     panels: list[Axes] = figure.axes
     columns = _grid(panels[0]).ncols
     blocks: Sequence[Block] = getattr(figure, "blocks", ())
@@ -96,7 +96,7 @@ def _side_by_side(blocks: Sequence[Block], most: int) -> Iterator[Line]:
 
 
 def _arrange(figure: Figure, lines: Sequence[Line]) -> None:
-    """Give every panel its place in a grid of one or two columns, and the numbers and words of its axes."""
+    """Give every panel its place in the new grid, and the numbers and words of its axes."""
     width = WIDTH / max(map(len, lines))
     heights = [max(_height(figure, block[k], width) for block in line) for line in lines for k in range(len(line[0]))]
     before = {axes: (axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes}
@@ -128,11 +128,10 @@ def _label(
     axes: Axes, name: Literal["x", "y"], outer: bool, shared: Sequence[Axes], before: dict[Axes, tuple[str, str]]
 ) -> None:
     """Numbers and words of an axis that panels share stand at the outer ones alone; others keep theirs."""
-    at = "xy".index(name)
-    own = before[axes][at]
     if not shared:
         return
-    words = own or next((before[one][at] for one in shared if before[one][at]), "")
+    at = "xy".index(name)
+    words = before[axes][at] or next((before[one][at] for one in shared if before[one][at]), "")
     axes.tick_params(name, **{"labelbottom" if name == "x" else "labelleft": outer})
     axes.set(**{f"{name}label": words if outer else ""})
 
