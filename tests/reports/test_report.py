@@ -145,6 +145,7 @@ def test_every_figure_is_an_svg_with_a_sentence_and_a_file(smooth: Path) -> None
     assert len(pictures) >= 9
     for picture in pictures:
         assert str(picture["src"]).startswith("data:image/svg+xml;base64,")
+        assert 100 < int(str(picture["width"])) < 1100
         alt = str(picture["alt"])
         assert len(alt.split()) >= 8
         assert alt.endswith((".", ")"))

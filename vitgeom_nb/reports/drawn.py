@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -15,13 +16,23 @@ from .. import explore, figures
 from ..calibration.predictions import Predictions
 from ..calibration.reliability import reliability
 from ..core.provenance import Origin
+from ..figures.narrow import narrow
 from .sections import Section
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LONGEST = 22  # letters of a name in a figure
+SIZE = re.compile(rb'<svg [^>]*width="([\d.]+)pt" height="([\d.]+)pt"')
 SALT = "vitgeom"  # names of parts of an SVG follow from it: the same figure is the same file
+
+
+class Picture(NamedTuple):
+    """A drawing as SVG, and its width and height in CSS pixels."""
+
+    svg: bytes
+    width: int
+    height: int
 
 
 def short(name: str) -> str:
@@ -76,19 +87,27 @@ EXPLORERS: dict[str, Callable[[xr.Dataset], Any]] = {
 """The same for explorers."""
 
 
-def svg(name: str, found: xr.Dataset) -> tuple[bytes, int, int]:
-    """A figure of a measurement as SVG, and its width and height in CSS pixels."""
-    figure = FIGURES.get(name, getattr(figures, name, None))(_named(found))  # type: ignore[misc]
+def picture(figure: Figure) -> Picture:
+    """A figure as it stands in a page."""
     out = io.BytesIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": SALT}):
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    width, height = (round(96 * side) for side in figure.get_size_inches())
-    return out.getvalue(), width, height
+        figure.savefig(out, format="svg", bbox_inches="tight", metadata={"Date": None})
+    size = SIZE.search(out.getvalue())
+    assert size
+    width, height = (round(float(points) * 96 / 72) for points in size.groups())
+    return Picture(out.getvalue(), width, height)
 
 
-def drawn(section: Section, measured: Mapping[str, xr.Dataset]) -> list[tuple[str, str, bytes, int, int]]:
-    """Name, label of the measurement, SVG, width and height of each figure of a section."""
-    return [(name, label, *svg(name, measured[label])) for name, label in section.figures if label in measured]
+def pictures(name: str, found: xr.Dataset) -> tuple[Picture, Picture | None]:
+    """A figure of a measurement, and its form for a phone where it is too wide for one."""
+    figure = FIGURES.get(name, getattr(figures, name, None))(_named(found))  # type: ignore[misc]
+    other = narrow(figure)
+    return picture(figure), picture(other) if other else None
+
+
+def drawn(section: Section, measured: Mapping[str, xr.Dataset]) -> list[tuple[str, Picture, Picture | None]]:
+    """Name of each figure of a section, it, and its form for a phone."""
+    return [(name, *pictures(name, measured[label])) for name, label in section.figures if label in measured]
 
 
 def explored(section: Section, measured: Mapping[str, xr.Dataset]) -> list[Any]:

@@ -11,10 +11,12 @@ from typing import Any
 
 from ..core.images import printable
 from ..explore.page import asset, figure_html
+from .drawn import Picture
 from .files import Link
 from .findings import Said
 
-LEAST = 544  # pixels below which no figure shrinks
+LEAST = 544  # pixels below which no figure shrinks in a wide window
+PHONE = "(max-width: 600px)"
 PAPERS = (
     (
         "Salman, Shams, Liu: Intriguing Equivalence Structures of the Embedding Space of Vision Transformers",
@@ -26,11 +28,10 @@ PAPERS = (
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure: SVG, its size in CSS pixels, a sentence that says what it shows, and the file that holds it."""
+    """A figure, its form for a phone, a sentence that says what it shows, and the file that holds it."""
 
-    svg: bytes
-    width: int
-    height: int
+    whole: Picture
+    narrow: Picture | None
     shows: str
     link: Link
 
@@ -135,13 +136,20 @@ def _part(part: Part) -> str:
 
 
 def _figure(one: Drawn, alt: str, title: str) -> str:
-    source = "data:image/svg+xml;base64," + base64.b64encode(one.svg).decode()
-    image = f'<img src="{source}" alt="{escape(alt)}" width="{one.width}" height="{one.height}">'
+    whole, narrow = one.whole, one.narrow
+    image = f'<img src="{_address(whole)}" alt="{escape(alt)}" width="{whole.width}" height="{whole.height}">'
+    if narrow:
+        sizes = f'width="{narrow.width}" height="{narrow.height}"'
+        image = f'<picture><source media="{PHONE}" srcset="{_address(narrow)}" {sizes}>{image}</picture>'
     # narrower than this its letters are too small: a reader then moves it sideways
-    sides = f"--least: {min(round(0.8 * one.width), LEAST)}px; --own: {round(1.15 * one.width)}px"
+    sides = f"--least: {min(round(0.6 * whole.width), LEAST)}px; --own: {round(1.15 * whole.width)}px"
     box = f'<div class="wide" style="{sides}" tabindex="0" role="group" aria-label="Figure: {escape(title)}">'
     saved = _file(one.link, "SVG", f"of the figure: {title}")
     return f"<figure>{box}{image}</div>\n<figcaption>{escape(one.shows)} {saved}.</figcaption></figure>"
+
+
+def _address(picture: Picture) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(picture.svg).decode()
 
 
 def _ledger(page: Page) -> str:

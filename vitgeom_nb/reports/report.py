@@ -164,8 +164,8 @@ def _part(
         label for label in dict.fromkeys([*section.reads, *(of for _, of in section.explorers)]) if label in links
     ]
     figures = [
-        Drawn(svg, width, height, section.shows, files.write_figure(out, name, svg))
-        for name, _, svg, width, height in drawn(section, outcome.measured)
+        Drawn(whole, narrow, section.shows, files.write_figure(out, name, whole.svg))
+        for name, whole, narrow in drawn(section, outcome.measured)
     ]
     data = [(label, *links[label]) for label in labels]
     explorers = explored(section, outcome.measured)
