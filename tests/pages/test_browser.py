@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser import LETTERS, PHONE, WIDE, Visit, file_address
 from tests.chapters import PAGES, chapters
@@ -49,6 +50,27 @@ def test_page_fits_a_phone(browser: Browser, site: str, name: str, letters: str)
         f"[...document.querySelectorAll('article div.math')].filter(d => d.querySelector('mjx-math')).map({begins})"
     )
     assert all(left >= -1 for left in lefts)
+    context.close()
+
+
+@pytest.mark.parametrize("width", [1000, 1199, 1200, 1280, 1920])
+@pytest.mark.parametrize("name", ["claims", "curvature", "speed"])
+def test_wide_things_take_the_room_beside_the_words(browser: Browser, site: str, name: str, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page = Visit.open(context, f"{site}/book/{name}.html").page
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    line = page.locator("article p").first.evaluate("e => e.getBoundingClientRect().right")
+    ends = page.locator("article .full-width").evaluate_all("all => all.map(e => e.getBoundingClientRect().right)")
+    assert max(ends) <= width
+    if width < 1200:  # there is no room beside the words
+        assert max(ends) <= line + 1
+    else:
+        assert max(ends) > line + 100
+        assert page.locator("article .full-width figcaption").evaluate_all(
+            "(all, line) => all.every(e => e.getBoundingClientRect().right < line + 5)", line
+        )
+        page.locator("article .full-width").first.scroll_into_view_if_needed()
+        expect(page.locator(".bd-sidebar-secondary")).to_have_class(re.compile(r"\bhide\b"))  # nothing lies over it
     context.close()
 
 
