@@ -11,7 +11,7 @@ import pytest
 
 import vitgeom_nb as vg
 from tests.chapters import ROOT
-from vitgeom_nb.claims.rules import SUPPORTED
+from vitgeom_nb.claims.rules import JUDGED, SUPPORTED
 from vitgeom_nb.equivalence.tables import steepness
 from vitgeom_nb.networks.embedded import FAMILIES, card
 
@@ -83,6 +83,11 @@ def a_hundredfold(_: pd.DataFrame) -> bool:
     return len(small) > 1 and max(50, *small) < measured.min() and measured.max() < 200
 
 
+def fewer_than_half(ledger: pd.DataFrame) -> bool:
+    verdicts = ledger.verdict[ledger.verdict.isin(JUDGED)]
+    return len(verdicts) > 50 and (verdicts == SUPPORTED).mean() < 0.5
+
+
 FINDINGS: dict[str, tuple[str, Callable[[pd.DataFrame], bool]]] = {
     "equivalent-images": ("Unlike pictures can share an embedding", shared),
     "singular-spectra": ("Ten directions of the pixels do most of the work", few_directions),
@@ -91,6 +96,7 @@ FINDINGS: dict[str, tuple[str, Callable[[pd.DataFrame], bool]]] = {
     "published-network": ("At 224 pixels the steepest direction stands out a hundredfold", a_hundredfold),
     "training": ("Training bends the smooth networks", learned),
     "reliability": ("Here the transformers are more over-confident than the CNNs", over_confident),
+    "claims": ("Fewer than half of the verdicts support the papers", fewer_than_half),
     "fgsm-paths": ("Images that a network is sure of lie farther from the boundary", sure_is_far),
 }
 

@@ -67,7 +67,7 @@ def html(table: pd.DataFrame, link: str | None = None) -> str:
     networks = list(dict.fromkeys(rows["network"]))
     at = {(row["claim"], row["network"]): in_words(row) for _, row in rows.iterrows()}
     lines = [
-        '<table class="dataframe">',  # which themes of notebooks know, also in the dark
+        '<table class="dataframe vg-words">',  # which themes of notebooks know, also in the dark
         "<caption>Every claim on every network: verdict, estimate with its 95 % interval, images or pairs</caption>",
         "<thead><tr>"
         + "".join(f'<th scope="col">{escape(name)}</th>' for name in ("claim", *networks))
