@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import http.server
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +30,8 @@ LETTERS = {
     "wide letters": "body :not(mjx-container, mjx-container *) "
     "{ font-family: monospace !important; letter-spacing: 0.15em }",
 }
+
+BUSY = "import os; own = os.getppid()\nwhile os.getppid() == own: sum(range(100_000))"  # ends with who started it
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -115,12 +119,10 @@ def crowd(request: pytest.FixtureRequest) -> Iterator[None]:
     if not request.param:
         yield
         return
-    from benchmarks.busy import CROWD, Helper, end  # brings torch, which no other test of pages needs
-
-    other = Helper(CROWD, {})
-    other.tell("work")
+    other = subprocess.Popen([sys.executable, "-c", BUSY])
     yield
-    end(other.process)
+    other.kill()
+    other.wait()
 
 
 @dataclass
