@@ -59,7 +59,7 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 
 unit: $(VENV)/.test
-	$(SIDE_BY_SIDE) --ignore tests/pages
+	$(SIDE_BY_SIDE) --durations=30 --ignore tests/pages
 
 versions: ## unit tests with the oldest torch, timm, transformers, NumPy and xarray that are allowed (PYTHON=python3.12)
 	$(MAKE) $(LOWEST)/bin/python VENV=$(LOWEST)
@@ -97,7 +97,7 @@ tested-book: notebooks
 	$(QUIET) $(BOOK) $(TESTED) --path-output .
 
 pages: tested-book
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) tests/pages
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --durations=30 tests/pages
 
 gpu: ## the whole book on the papers' own networks (VITGEOM_TIER=paper): wants a GPU and the hub
 	VITGEOM_TIER=paper VITGEOM_DEVICE=$${VITGEOM_DEVICE:-cuda} $(MAKE) tested-book TIMEOUT=3600 WORKERS=1
