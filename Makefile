@@ -114,7 +114,7 @@ bench: $(VENV)/.bench ## time every engine against peers and a floor (SIZE=small
 evidence: $(VENV)/.book ## record what the claims rest on (hours; it goes on where it was): TIER=embedded|paper|pretrained, RUN=...
 	$(BIN)/python -m vitgeom_nb.recipes.record --tier $(TIER) $(if $(RUN),--run "$(RUN)") $(if $(DEVICE),--device $(DEVICE))
 
-zoo: $(VENV)/.book ## train the embedded networks (EPOCHS=...) and write their weights and cards
+zoo: $(VENV)/.book ## train the embedded networks and the controls (EPOCHS=...) and write their weights and cards
 	$(BIN)/python -m vitgeom_nb.recipes.train --epochs $(EPOCHS)
 	$(BIN)/python -m vitgeom_nb.recipes.ship
 

@@ -28,7 +28,7 @@ from .commands.running import run
         (("figures", "--images", "1", "--out", "x"), "ask for 2 to 20, which is how many there are"),
         (("figures", "--images", "21", "--out", "x"), "--images is 21"),
         (("figures", "--out", "a" * 300), "cannot be a folder (File name too long)"),
-        (("models", "--tier", "gigantic"), "choose one of embedded, pretrained, paper"),
+        (("models", "--tier", "gigantic"), "choose one of embedded, controls, pretrained, paper"),
     ],
 )
 def test_mistakes_are_one_sentence(

@@ -255,7 +255,7 @@ def test_table_of_models():
     assert set(table["family"]) == {"transformer", "CNN"}
     assert (table["parameters"].between(1e6, 3e6)).all()
     assert set(vg.models().index) == {*NAMES, *vg.models("pretrained").index, *vg.models("paper").index}
-    with pytest.raises(ArgumentError, match="embedded, pretrained, paper"):
+    with pytest.raises(ArgumentError, match="embedded, controls, pretrained, paper, published"):
         vg.models("papers")
 
 

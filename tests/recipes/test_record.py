@@ -43,4 +43,4 @@ def test_what_ends_it_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr(sys, "argv", ["record", "--tier", "pocket"])
     assert record.main() == 2
     said = capsys.readouterr().err
-    assert said == "There is no evidence of a tier 'pocket'; choose one of embedded, paper, pretrained.\n"
+    assert said == "There is no evidence of a tier 'pocket'; choose one of embedded, paper, controls, pretrained.\n"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from vitgeom_nb.core.images import Images
 from vitgeom_nb.errors import ArgumentError
 from vitgeom_nb.networks import embedded as zoo
 from vitgeom_nb.networks.embedded.architectures import ARCHITECTURES, untrained
@@ -258,6 +259,19 @@ def test_shipped_files_describe_each_other(tiny, tmp_path, monkeypatch):
     assert longer["cycles"][0] == card["cycles"][0]
     assert longer["cycles"][1]["hardware"] == longer["hardware"] == "another test"
     assert [cycle["training_precision"] for cycle in longer["cycles"]] == ["float32", "bfloat16"]
+
+
+def test_a_control_ships_without_its_predictions(tiny, tmp_path, monkeypatch):
+    pixels, labels = tiny
+    train.train("vit-b", recipe(2, **RECIPE_B), tmp_path / "work", CPU)
+    valid = Images(pixels.float() / 255, [str(i) for i in range(len(pixels))], "drawn", "none", labels)
+    monkeypatch.setattr(ship, "labelled", lambda name, split: valid)
+    monkeypatch.setattr(ship, "class_names", lambda name: [str(i) for i in range(200)])
+    card = ship.ship("vit-b", tmp_path / "work", tmp_path / "zoo", "a test")
+    assert {path.name for path in (tmp_path / "zoo").iterdir()} == {"vit-b.json", "vit-b.safetensors"}
+    assert (card["name"], card["family"], card["recipe"]["mixup"]) == ("vit-b", "transformer", RECIPE_B["mixup"])
+    shipped = embedded("vit-b", zoo.read_weights(tmp_path / "zoo" / "vit-b.safetensors", card["sha256"]))
+    assert card["top1"] == float((shipped.labels(valid) == labels).double().mean())
 
 
 def test_of_equal_trainings_the_latest_is_shipped(tmp_path):

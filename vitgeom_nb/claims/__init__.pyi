@@ -10,4 +10,6 @@ from .recording import record as record
 from .runs import recorded as recorded
 from .sentences import sentences as sentences
 from .toolkit import references as references
+from .two_recipes import architecture_or_recipe as architecture_or_recipe
+from .two_recipes import recipes as recipes
 from .written import html as html

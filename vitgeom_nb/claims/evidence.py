@@ -80,7 +80,7 @@ def evidence(tier: str = "embedded") -> tuple[Planned, ...]:
     Parameters
     ----------
     tier
-        `"embedded"`, `"paper"`, or `"pretrained"`, a published network on the photographs that ship.
+        `"embedded"`, `"paper"`, `"controls"`, or `"pretrained"`, a published network on the photographs that ship.
 
     Returns
     -------

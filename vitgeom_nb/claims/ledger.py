@@ -85,7 +85,8 @@ def table(
         path of either, or of a folder laid out as `<network>/<measurement>.nc`. The recorded evidence unless told;
         where it is not at hand, an `EvidenceWarning` says so, and only what ships with the package has verdicts.
     networks
-        Which networks; all of the run unless told. What the run lacks of them is not measured yet.
+        Which networks; all of the run unless told, of the recorded evidence all but the controls. What the run lacks
+        of them is not measured yet.
     chapter
         Only the claims of a chapter, such as `"curvature"`: the quicker way where a page needs no more.
     families
@@ -132,7 +133,8 @@ def table(
     wrong = [kind for kind in (families or {}).values() if kind not in FAMILIES]
     if wrong:
         raise ArgumentError(f"There is no class {wrong[0]!r} of networks; choose one of {', '.join(FAMILIES)}.")
-    named = list(measured) if networks is None else list(networks)
+    every = [name for name in measured if run is not None or tier_of(name) != "control"]
+    named = every if networks is None else list(networks)
     each = [_Network(name, family_of(name, families or {}), measured.get(name, {}), seed) for name in named]
     rows, extra = [], []
     asked = claims_of(chapter)

@@ -15,7 +15,7 @@ from ..core.arguments import checked
 from ..core.measurement import Variable, measurement, open_measurement
 from ..errors import ArgumentError, DataError, EvidenceWarning
 from ..networks.catalogue import CATALOGUE, PUBLISHED
-from ..networks.embedded import CONTROLS, FAMILIES, architecture, card
+from ..networks.embedded import CONTROLS, FAMILIES, architecture, card, zoo_file
 from ..sweeps.runs import open_run, with_summary
 
 FOLDER = "evidence"
@@ -103,7 +103,8 @@ def _read(path: Path, changed: int) -> xr.Dataset:
     """A recorded measurement, which must be of the weights that ship."""
     found, network = open_measurement(path), path.parent.name
     of_weights = found.attrs.get("network_weights", found.attrs["weights"])
-    if network in FAMILIES and of_weights != card(network)["sha256"]:
+    known = network in FAMILIES or (network in CONTROLS and zoo_file(f"{network}.json").exists())
+    if known and of_weights != card(network)["sha256"]:
         raise DataError(f"{path} was measured with other weights than {network} has now; delete it and record it anew.")
     return with_summary(found, found.attrs.get("measure"), int(found.attrs["seed"]))
 
@@ -121,7 +122,7 @@ def recorded(name: str, live: Sequence[xr.Dataset] = ()) -> list[xr.Dataset]:
         Of the measurement in the evidence.
     live
         Measurements of the same kind, whose networks are asked for; those of other weights stay as they are. Without
-        them, all that is recorded of this name.
+        them, all that is recorded of this name, but of the controls.
 
     Returns
     -------
@@ -143,7 +144,8 @@ def recorded(name: str, live: Sequence[xr.Dataset] = ()) -> list[xr.Dataset]:
     if not known or _evidence_folder() is not None:
         known.append(opened(None))
     if not live:
-        first = {network: found[name] for some in known[::-1] for network, found in some.items() if name in found}
+        first = {network: some[network][name] for some in known[::-1] for network in some if name in some[network]}
+        first = {network: found for network, found in first.items() if network not in CONTROLS}
         return list(first.values())
     return [_at_full_size(name, one, known) for one in live]
 

@@ -10,7 +10,7 @@ import vitgeom_nb as vg
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Give the command line this command."""
     table = commands.add_parser("models", help="the models that load() knows")
-    table.add_argument("--tier", help="embedded, pretrained, paper or published; the first three unless named")
+    table.add_argument("--tier", help="embedded, pretrained, paper (these three unless named), controls or published")
     table.set_defaults(command=show_models)
 
 

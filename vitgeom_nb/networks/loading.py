@@ -15,19 +15,19 @@ from .. import settings
 from ..core.arguments import checked
 from ..errors import ArgumentError, ModelError
 from .catalogue import CATALOGUE, PUBLISHED
-from .embedded import FAMILIES, card, weights
+from .embedded import CONTROLS, FAMILIES, architecture, card, weights, zoo_file
 from .vision_model import VisionModel
 from .wrapping import call, timm_embed
 
 
 def embedded(name: str, state: dict[str, torch.Tensor], **options: Any) -> VisionModel:
-    """An embedded architecture with the weights `state`; `options` are those of `VisionModel`."""
+    """An embedded model or a control with the weights `state`; `options` are those of `VisionModel`."""
     from .embedded.architectures import ARCHITECTURES, MEAN, SIZE, STD
 
-    module = ARCHITECTURES[name]()
+    module = ARCHITECTURES[architecture(name)]()
     module.load_state_dict(state)
     fixed: dict[str, Any] = {"size": SIZE, "mean": MEAN, "std": STD, "embed": timm_embed, "logits": call}
-    return VisionModel(module, name=name, family=FAMILIES[name], **fixed, **options)
+    return VisionModel(module, name=name, family=FAMILIES[architecture(name)], **fixed, **options)
 
 
 @checked
@@ -43,8 +43,9 @@ def load(
     Parameters
     ----------
     name
-        An embedded model (`"vit"`, `"swin"`, `"resnet"`, `"mobilenetv2"`, `"convnext"`), a published one by its short
-        name (`"clip"`, `"resnet50"`, `"efficientnet-lite0"`, ...; `models()` lists them), or any other by its address:
+        An embedded model (`"vit"`, `"swin"`, `"resnet"`, `"mobilenetv2"`, `"convnext"`), a control (`"vit-b"`,
+        `"resnet-b"`, `"convnext-b"`), a published one by its short name (`"clip"`, `"resnet50"`,
+        `"efficientnet-lite0"`, ...; `models()` lists them), or any other by its address:
         `"timm/<architecture.tag>"`, `"hf/<org>/<repo>"`, either with `"@<revision>"` behind it, or
         `"torchvision/<name>.<tag>"`.
     device, dtype
@@ -72,16 +73,20 @@ def load(
     """
     device = device or settings.device()
     settings.check_hub_address()  # all of what follows imports huggingface_hub
-    if name in FAMILIES:
+    if name in FAMILIES or name in CONTROLS:
         _no_captions(name, classes)
-        info = card(name)
+        info, file = card(name), zoo_file(f"{name}.safetensors")
         known = {"classes": info["classes"], "digest": info["sha256"]}
-        source = {"repository": "vitgeom_nb/networks/embedded", "revision": info["date"], "file": f"{name}.safetensors"}
+        source = {
+            "repository": f"vitgeom_nb/networks/{file.parent.name}",
+            "revision": info["date"],
+            "file": file.name,
+        }
         return embedded(name, weights(name), **known, source=source, device=device, dtype=dtype)
     entry = CATALOGUE.get(name) or PUBLISHED.get(name)
     kind, _, address = str(entry.source if entry else name).partition("/")
     if kind not in ("timm", "hf", "torchvision", "pip") or not address:
-        known_names = [*FAMILIES, *CATALOGUE, *PUBLISHED]
+        known_names = [*FAMILIES, *CONTROLS, *CATALOGUE, *PUBLISHED]
         close = difflib.get_close_matches(str(name), known_names, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are {', '.join(known_names)};"
         raise ModelError(f"There is no model {name!r}: {hint} wrap(module, ...) takes any network of your own.")

@@ -8,10 +8,22 @@ from .. import settings
 from ..core.arguments import checked
 from ..errors import ArgumentError
 from .catalogue import BOTH, CATALOGUE, PUBLISHED
-from .embedded import FAMILIES, card
+from .embedded import CONTROLS, FAMILIES, architecture, card, zoo_file
 
-TIERS = ("embedded", "pretrained", "paper", "published")
-"""Where weights come from: this package, another one of the Python index, a hub, or the authors' own code."""
+TIERS = ("embedded", "controls", "pretrained", "paper", "published")
+"""Where weights come from: this package, a copy of its repository, a package of the index, a hub, the authors' code."""
+COLUMNS = (
+    "name",
+    "family",
+    "tier",
+    "input_size",
+    "embedding_dim",
+    "parameters",
+    "classes",
+    "top1",
+    "source",
+    "licence",
+)
 
 
 @checked
@@ -21,7 +33,8 @@ def models(tier: str | None = None, paper: str | None = None) -> pd.DataFrame:
     Parameters
     ----------
     tier
-        `"embedded"`, `"pretrained"` or `"paper"`; these three unless told. `"published"` are the very weights that the
+        `"embedded"`, `"pretrained"` or `"paper"`; these three unless told. `"controls"` are embedded architectures that
+        were trained by a second recipe, as far as they are at hand; `"published"` are the very weights that the
         authors' public code loads, where they are others.
     paper
         `"salman2024"` or `"kim2024"`: of the tier of the papers, only the networks that this one measured.
@@ -37,13 +50,16 @@ def models(tier: str | None = None, paper: str | None = None) -> pd.DataFrame:
     if paper is not None and paper not in BOTH:
         raise ArgumentError(f"There is no paper {paper!r}; choose one of {', '.join(BOTH)}.")
     rows = []
-    for name in FAMILIES if tier in (None, "embedded") else ():
+    own = {None: [*FAMILIES], "embedded": [*FAMILIES], "controls": [*CONTROLS]}.get(tier, [])
+    for name in own:
+        if name in CONTROLS and not zoo_file(f"{name}.json").exists():
+            continue
         info = card(name)
         rows.append(
             {
                 "name": name,
-                "family": FAMILIES[name],
-                "tier": "embedded",
+                "family": FAMILIES[architecture(name)],
+                "tier": "controls" if name in CONTROLS else "embedded",
                 "input_size": info["input_size"],
                 "embedding_dim": info["embedding_dim"],
                 "parameters": info["parameters"],
@@ -69,4 +85,4 @@ def models(tier: str | None = None, paper: str | None = None) -> pd.DataFrame:
                     "licence": entry.licence,
                 }
             )
-    return pd.DataFrame(rows).set_index("name")
+    return pd.DataFrame(rows, columns=list(COLUMNS)).set_index("name")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..errors import ModelError
-from .embedded import FAMILIES
+from .embedded import CONTROLS, FAMILIES, architecture
 from .loading import embedded
 from .vision_model import VisionModel
 
@@ -25,11 +25,11 @@ def untrained(model: VisionModel, seed: int = 0) -> VisionModel:
     ModelError
         If it is another network, whose weights before training are not known.
     """
-    if model.name not in FAMILIES:
+    if model.name not in FAMILIES and model.name not in CONTROLS:
         raise ModelError(f"How {model.name} looked before training is not known; it is of {', '.join(FAMILIES)}.")
     from .embedded.architectures import ARCHITECTURES
 
     with torch.random.fork_rng(devices=[]):  # constructors draw from the global generator, which is left as it was
         torch.manual_seed(seed)
-        state = ARCHITECTURES[model.name]().state_dict()
+        state = ARCHITECTURES[architecture(model.name)]().state_dict()
         return embedded(model.name, state, device=model.device, dtype=model.dtype)

@@ -26,7 +26,7 @@ from ..data.labelled import labelled
 from ..data.registry import KNOWN, class_names
 from ..data.samples import samples
 from ..errors import ArgumentError
-from ..networks.embedded import FAMILIES, zoo_file
+from ..networks.embedded import CONTROLS, FAMILIES, architecture, zoo_file
 from ..networks.embedded import card as shipped
 from ..networks.embedded.architectures import ARCHITECTURES, SIZE, untrained
 from ..networks.loading import embedded
@@ -88,7 +88,8 @@ def _longest(work: Path) -> tuple[Path, dict[str, Any]]:
 def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
     """Write `<name>.safetensors`, `<name>.json` and `<name>.predictions.npz`; returns the card.
 
-    A training that started from shipped weights takes over what their card says of the cycles before.
+    Predictions of a control are part of the evidence, and do not ship beside it. A training that started from shipped
+    weights takes over what their card says of the cycles before.
     """
     folder, run = _longest(work / name)
     recipe = run["recipe"]
@@ -111,10 +112,11 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
     # nothing is written before everything is known: weights without their card do not load
     into.mkdir(parents=True, exist_ok=True)
     write_whole(into / f"{name}.safetensors", weights := save(state))
-    np.savez_compressed(into / f"{name}.predictions.npz", logits=logits.half().numpy(), labels=valid.labels.short())
+    if name not in CONTROLS:
+        np.savez_compressed(into / f"{name}.predictions.npz", logits=logits.half().numpy(), labels=valid.labels.short())
     made = {
         "epochs": recipe["epochs"],
-        "architecture": (ARCHITECTURES[name].__doc__ or "").strip(),
+        "architecture": (ARCHITECTURES[architecture(name)].__doc__ or "").strip(),
         "training_precision": run["training_precision"],
         "hardware": hardware,
         "torch": str(torch.__version__),
@@ -123,7 +125,7 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
     }
     card = {
         "name": name,
-        "family": FAMILIES[name],
+        "family": FAMILIES[architecture(name)],
         "parameters": sum(p.numel() for p in model.module.parameters()),
         "embedding_dim": model.dim,
         "input_size": SIZE,
@@ -147,15 +149,16 @@ def ship(name: str, work: Path, into: Path, hardware: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the files of the embedded models from finished trainings.")
-    parser.add_argument("names", nargs="*", default=list(ARCHITECTURES))
+    parser.add_argument("names", nargs="*", default=[*ARCHITECTURES, *CONTROLS])
     parser.add_argument("--work", type=Path, default=zoo_work())
-    parser.add_argument("--into", type=Path, default=zoo_file("."))
+    parser.add_argument("--into", type=Path, help="folder; where `load` looks unless named")
     parser.add_argument(
         "--hardware", default=torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
     )
     options = parser.parse_args()
     for name in tqdm(options.names, desc="ship"):
-        card = ship(name, options.work, options.into, options.hardware)
+        into = options.into or zoo_file(f"{name}.json").parent
+        card = ship(name, options.work, into, options.hardware)
         tqdm.write(f"{name}: top-1 {card['top1']:.1%}, ECE {card['ece']:.3f}, signed ECE {card['signed_ece']:+.3f}")
 
 

@@ -166,7 +166,7 @@ def train(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the embedded models.")
-    parser.add_argument("names", nargs="*", default=list(ARCHITECTURES), help="networks; all of recipe A unless named")
+    parser.add_argument("names", nargs="*", default=[*ARCHITECTURES, *CONTROLS], help="networks; all unless named")
     parser.add_argument("--epochs", type=float, default=Recipe.epochs)
     parser.add_argument("--longer", action="store_true", help="start a further cycle from the weights that ship")
     parser.add_argument("--work", type=Path, default=zoo_work(), help="folder of the checkpoints")

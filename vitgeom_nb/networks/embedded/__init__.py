@@ -1,4 +1,4 @@
-"""The embedded models: architectures, weights with their digests, cards, recorded predictions.
+"""The embedded models and their controls: architectures, weights with their digests, cards, recorded predictions.
 
 Cards are read without torch, which only weights need.
 """
@@ -31,6 +31,10 @@ def architecture(name: str) -> str:
     return CONTROLS.get(name, name)
 
 
+ABSENT = (
+    "`make zoo` trains it, in hours; so do `python -m vitgeom_nb.recipes.train {0}` and then "
+    "`python -m vitgeom_nb.recipes.ship {0}` alone"
+)
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 REPAIR = "reinstall vitgeom-nb, or `git checkout` the file"
@@ -40,13 +44,17 @@ _ON_A_CARD |= {"classes": list}
 
 
 def zoo_file(filename: str) -> Path:
-    """Path of a file that ships in `vitgeom_nb/networks/embedded`."""
-    return Path(str(files("vitgeom_nb.networks.embedded") / filename))
+    """Path of a file in `vitgeom_nb/networks/embedded`, or of a control in `vitgeom_nb/networks/controls`.
+
+    Of the controls the package brings the cards alone, a working copy of the repository the weights as well.
+    """
+    folder = "controls" if filename.partition(".")[0] in CONTROLS else "embedded"
+    return Path(str(files("vitgeom_nb.networks") / folder / filename))
 
 
 @cache
 def card(name: str) -> dict[str, Any]:
-    """The card of an embedded model: architecture, recipe, scores, digest of its weights.
+    """The card of an embedded model or a control: architecture, recipe, scores, digest of its weights.
 
     Raises
     ------
@@ -55,7 +63,7 @@ def card(name: str) -> dict[str, Any]:
     """
     path = zoo_file(f"{name}.json")
     if not path.exists():
-        raise WeightsError(f"The embedded model {name!r} is not in this installation: `make zoo` trains it.")
+        raise WeightsError(f"The model {name!r} is not in this installation: {ABSENT.format(name)}.")
     with reading(path, WeightsError, REPAIR):
         info = json.loads(path.read_text(encoding="utf-8"))
         for key, kind in _ON_A_CARD.items():
@@ -88,5 +96,11 @@ def read_weights(path: Path, digest: str) -> dict[str, torch.Tensor]:
 
 
 def weights(name: str) -> dict[str, torch.Tensor]:
-    """The tensors of an embedded model, checked against the digest on its card."""
-    return read_weights(zoo_file(f"{name}.safetensors"), card(name)["sha256"])
+    """The tensors of an embedded model or a control, checked against the digest on its card."""
+    path, digest = zoo_file(f"{name}.safetensors"), card(name)["sha256"]
+    if name in CONTROLS and not path.exists():
+        raise WeightsError(
+            f"The weights of {name} come with a working copy of the repository and not with the package, where they "
+            f"would take too much room; use a working copy, or train it: {ABSENT.format(name)}."
+        )
+    return read_weights(path, digest)
