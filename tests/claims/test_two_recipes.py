@@ -77,6 +77,13 @@ def test_a_claim_without_a_quantity_of_one_network_is_named() -> None:
         vg.claims.recipes("S10", {})
 
 
+def test_a_run_that_holds_no_measurements_is_one_sentence() -> None:
+    with pytest.raises(ArgumentError, match="holds of vit is a mapping from names of measurements to these, not int"):
+        vg.claims.recipes("K1", {"vit": 5})
+    with pytest.raises(ArgumentError, match="A run is a mapping"):
+        vg.claims.recipes("K1", 5)
+
+
 def classes(a: float, b: float, wide: float = 0.01) -> pd.DataFrame:
     rows = [("vit", "B − A", b - a, b - a - wide, b - a + wide, 50, "1")]
     rows += [(CLASSES, r, v, v - wide, v + wide, 50, "1") for r, v in zip(RECIPES, (a, b, b - a), strict=True)]

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save
 
 import vitgeom_nb as vg
+from vitgeom_nb.__main__ import main
 from vitgeom_nb.claims import runs
 from vitgeom_nb.claims.evidence import networks_of
 from vitgeom_nb.core.measurement import Variable, measurement, save_measurement
@@ -54,12 +55,14 @@ def test_files_of_controls_lie_beside_those_that_ship() -> None:
     assert zoo.zoo_file("vit-b.json").parents[1] == zoo.zoo_file("vit.json").parents[1]
 
 
-def test_a_control_that_nobody_trained_is_one_sentence(controls: Path) -> None:
+def test_a_control_that_nobody_trained_is_one_sentence(controls: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
         WeightsError, match=r"'vit-b' is not in this installation: `make zoo` trains it, .*recipes.train vit-b`"
     ):
         vg.load("vit-b")
     assert vg.models("controls").empty
+    assert main(["models", "--tier", "controls"]) == 0
+    assert capsys.readouterr().out == "None of the tier controls is here; `make zoo` trains the controls, in hours.\n"
     assert networks_of("controls") == []
     with pytest.raises(ModelError, match="did you mean 'vit-b'"):
         vg.load("vit-bb")

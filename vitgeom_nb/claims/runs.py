@@ -196,6 +196,12 @@ def opened(run: Any) -> Mapping[str, Mapping[str, xr.Dataset]]:
         raise ArgumentError(
             f"A run is a mapping from networks to their measurements, or a folder, not {type(run).__name__}."
         )
+    wrong = next((name for name in run if not isinstance(run[name], Mapping)), None) if isinstance(run, dict) else None
+    if wrong is not None:
+        raise ArgumentError(
+            f"What a run holds of {wrong!s:.60} is a mapping from names of measurements to these, not "
+            f"{type(run[wrong]).__name__}."
+        )
     return run
 
 

@@ -17,6 +17,9 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 def show_models(options: argparse.Namespace) -> int:
     """Print the table of models."""
     table = vg.models(options.tier)
+    if table.empty:  # as controls are, which come with no package
+        print(f"None of the tier {options.tier} is here; `make zoo` trains the controls, in hours.")
+        return 0
     table["parameters"] = table["parameters"].map("{:,}".format)
     table["top1"] = table["top1"].map(lambda share: "" if share != share else f"{share:.1%}")
     print(table.drop(columns="licence").to_string())
