@@ -113,7 +113,13 @@ def test_what_is_kept_is_what_was_measured(planned):
 
 def test_only_what_hangs_on_no_threshold_is_rounded():
     rounded = {planned.name for planned in vg.claims.evidence() if planned.rounded}
-    assert rounded == {"direction_change", "travel_distance", "random_jump", "corrupted_predictions"}
+    assert rounded == {
+        "direction_change",
+        "travel_distance",
+        "random_jump",
+        "corrupted_predictions",
+        "singular_spectrum",
+    }
 
 
 def test_numbers_are_kept_to_sixteen_bits():
