@@ -69,9 +69,10 @@ def test_the_index_of_the_recorded_ledger_has_every_estimate_of_it() -> None:
     cells = {row.th.text: row.find_all("td")[-1] for row in page.select("tbody tr")}
     assert len(cells) == len(published())
     for figure, cell in zip(published(), cells.values(), strict=True):
-        judged = table[
-            table.claim.isin(figure.claims) & table.verdict.isin(JUDGED) & table.network.isin(vg.models().index)
-        ]
+        about = table[table.claim.isin(figure.claims) & table.verdict.isin(JUDGED)]
+        judged = about[about.network.isin(vg.models().index)]
+        if judged.empty:  # a sentence that compares classes alone
+            judged = about[about.network == "transformers − CNNs"]
         assert all(row.network in cell.text and row.verdict in cell.text for row in judged.itertuples())
         if judged.empty and figure.claims:
             assert cell.b.text == NOT_MEASURED

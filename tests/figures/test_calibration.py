@@ -2,9 +2,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 import vitgeom_nb as vg
+from vitgeom_nb.statistics.intervals import ratio_interval
 from vitgeom_nb.statistics.tables import interval
+
+CUTS = ((8, 40, 80), (0, 20, 60))  # of the 80 right ones, so many become wrong
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +99,29 @@ def test_smooth_curves_are_what_was_measured():
     assert set(np.round(curve.accuracy_low[known].values, 9)) <= set(np.round(band, 9))
     assert len(figure.axes) == 2
     assert axes.get_title().startswith("ViT")
+
+
+def test_what_corruption_leaves_is_drawn_over_the_clean_accuracy():
+    label = np.zeros(100, dtype=int)
+    clean = (np.arange(100) >= 80).astype(int)  # 80 are right
+    under = np.stack([np.stack([np.maximum(clean, np.arange(100) < cut) for cut in cuts], 1) for cuts in CUTS], 1)
+    seen = xr.Dataset(
+        {
+            "label": ("image", label),
+            "predicted": ("image", clean),
+            "corrupted_predicted": (("image", "corruption", "strength"), under),
+        },
+        {"corruption": ["noise", "blur"], "strength": [1, 2, 3]},
+        {"model": "vit"},
+    )
+    figure = vg.figures.corrupted_accuracy([seen, seen.assign_attrs(model="mine")])
+    assert [axes.get_title() for axes in figure.axes] == ["noise", "blur"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ViT", "mine"]
+    for axes, cuts in zip(figure.axes, CUTS, strict=True):
+        first, second = (group.lines[0] for group in axes.containers)
+        np.testing.assert_allclose(first.get_ydata(), [(80 - cut) / 80 for cut in cuts])
+        np.testing.assert_allclose(first.get_ydata(), second.get_ydata())
+        assert (second.get_xdata() > first.get_xdata()).all()  # marks stand beside each other
+        low, high = axes.containers[0].lines[2][0].get_segments()[1][:, 1]
+        right = (under[:, list(CUTS).index(cuts), 1] == 0).astype(float)
+        assert [low, high] == pytest.approx(ratio_interval(right, clean == 0)[1:])

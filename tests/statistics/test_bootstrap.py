@@ -6,7 +6,7 @@ from scipy.stats import binomtest, bootstrap, rankdata, spearmanr, t, ttest_1sam
 
 from vitgeom_nb.errors import ArgumentError
 from vitgeom_nb.statistics.bootstrap import _ranks, absolute_sums, over_images, rank_correlation, thinned
-from vitgeom_nb.statistics.intervals import mean_interval, median_interval, wilson
+from vitgeom_nb.statistics.intervals import mean_interval, median_interval, ratio_interval, wilson
 
 TRIALS = 200  # a coverage of 95 % is seen to within 3.1 %, two standard errors
 
@@ -41,18 +41,32 @@ def related(own, count):
     return a, 0.6 * a + 0.8 * own.normal(size=count)
 
 
+def two_of_which_one_is_half(own, count):
+    b = 10 + own.normal(size=count)
+    return 0.5 * b + own.normal(size=count), b
+
+
 @pytest.mark.parametrize("count", [6, 10, 30])
 @pytest.mark.parametrize(
     ("draw", "truth", "interval", "least", "most"),
     [
         (normal, 0.0, lambda v, _: mean_interval(v), 0.915, 0.985),
+        (two_of_which_one_is_half, 0.5, lambda a, b, _: ratio_interval(a, b), 0.915, 0.985),
         (normal, 0.0, lambda v, _: median_interval(v), 0.935, 0.995),
         (lognormal, 1.0, lambda v, _: median_interval(v), 0.935, 0.995),
         (unrelated, 0.0, lambda a, b, s: rank_correlation(a, b, 300, s), 0.905, 0.985),
         (related, 6 / math.pi * math.asin(0.3), lambda a, b, s: rank_correlation(a, b, 300, s), 0.915, 1.0),
         (twelve_an_image, 0.0, lambda v, s: over_images(v, np.mean, 200, s), 0.88, 0.985),
     ],
-    ids=["mean", "median", "median, skewed", "rank correlation of none", "rank correlation", "mean over images"],
+    ids=[
+        "mean",
+        "ratio",
+        "median",
+        "median, skewed",
+        "rank correlation of none",
+        "rank correlation",
+        "mean over images",
+    ],
 )
 def test_intervals_hold_the_truth_as_often_as_they_say(count, draw, truth, interval, least, most):
     assert least <= share_covered(count, draw, truth, interval) <= most
@@ -63,6 +77,26 @@ def test_the_interval_of_a_mean_is_students():
     middle, *ends = mean_interval(values)
     assert middle == pytest.approx(21.5 / 6)
     np.testing.assert_allclose(ends, ttest_1samp(np.delete(values, 1), 0).confidence_interval(0.95))
+
+
+def test_the_interval_of_a_ratio():
+    own = np.random.default_rng(0)
+    a = own.normal(size=50)
+    # over what is the same for all it is that of a mean
+    np.testing.assert_allclose(ratio_interval(a, np.full(50, 4.0)), np.array(mean_interval(a)) / 4)
+    np.testing.assert_allclose(ratio_interval(3 * a, a), 3)  # what varies alike cancels
+    np.testing.assert_allclose(ratio_interval([*a, math.nan, 1.0], [*(a + 9), 1.0, math.nan]), ratio_interval(a, a + 9))
+    # of shares of many, that of the bootstrap
+    before = (own.random(2000) < 0.5).astype(float)
+    after = before * (own.random(2000) < 0.7)
+    both = lambda some: some[:, 1].mean() / some[:, 0].mean()  # noqa: E731
+    theirs = over_images(np.column_stack([before, after]), both, 1000, 0)
+    np.testing.assert_allclose(ratio_interval(after, before), theirs, atol=0.004)
+    few = ratio_interval([1.0] * 5, [2.0] * 5)
+    assert few.value == 0.5
+    assert math.isnan(few.low)
+    assert all(map(math.isnan, ratio_interval([1.0] * 9, [1.0, -1.0] * 4 + [0.0])))
+    assert all(map(math.isnan, ratio_interval([], [])))
 
 
 def test_the_interval_of_a_median_is_between_order_statistics():

@@ -17,6 +17,7 @@ from .boundary import random_jump as random_jump
 from .boundary import travel_distance as travel_distance
 from .boundary_survival import survival as survival
 from .calibration import calibration_errors as calibration_errors
+from .calibration import corrupted_accuracy as corrupted_accuracy
 from .calibration import reliability as reliability
 from .calibration import smooth_calibration as smooth_calibration
 from .claims import ledger as ledger

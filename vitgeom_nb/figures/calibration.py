@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from ..core.arguments import checked
+from ..statistics.intervals import ratio_interval
 from ..statistics.tables import interval
 from .style import as_list, by_network, look, panels, subplots, whiskers
 
@@ -145,4 +146,56 @@ def smooth_calibration(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figur
         ax.label_outer()
     for ax in axes[:, 0]:
         ax.set_ylabel("accuracy")
+    return figure
+
+
+@checked(measurements=("label", "predicted", "corrupted_predicted", "strength"))
+def corrupted_accuracy(measurements: xr.Dataset | Iterable[xr.Dataset]) -> Figure:
+    """What corruption leaves of the accuracy, a panel a corruption, from measurements of `vg.corrupted_predictions`.
+
+    Marks are the accuracy under corruption over that on the clean images, against the strength; 1 is the clean
+    accuracy. Whiskers are 95 % intervals over the images, which both accuracies share.
+
+    Parameters
+    ----------
+    measurements
+        One measurement, or several to compare; corruptions are those of the first.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import torch, vitgeom_nb as vg
+    >>> model, images = vg.load("resnet"), vg.samples("cifar10", n=4, size=64)
+    >>> seen = vg.corrupted_predictions(model, images, model.labels(images), corruptions=["blur", "jpeg"])
+    >>> [axes.get_title() for axes in vg.figures.corrupted_accuracy(seen).axes]
+    ['blur', 'jpeg']
+    """
+    each = by_network(measurements)
+    kinds = list(each[0][0].corruption.values)
+    figure, axes = panels(len(kinds), 2.75, 2.6, sharex=True, sharey=True)
+    for i, (seen, label, colour, marker) in enumerate(each):
+        clean = (seen.predicted == seen.label).values
+        shift = 0.08 * (i - (len(each) - 1) / 2)
+        for ax, kind in zip(axes.flat, kinds, strict=False):
+            some = seen.sel(corruption=kind)
+            left = [
+                ratio_interval(some.corrupted_predicted.sel(strength=s) == some.label, clean) for s in some.strength
+            ]
+            value, low, high = np.array(left).T
+            ends = whiskers(value, low, high)
+            ax.errorbar(some.strength + shift, value, ends, color=colour, fmt=marker, ls="-", lw=1, ms=4, label=label)
+    for ax, kind in zip(axes.flat, kinds, strict=False):
+        ax.axhline(1, ls="--", color="#444444", lw=1)
+        ax.set(title=str(kind), xlabel="strength")
+        ax.set_ylim(bottom=0)
+        ax.set_xticks(each[0][0].strength.values)
+        ax.label_outer()
+    for ax in axes[:, 0]:
+        ax.set_ylabel("accuracy over clean")
+    if len(each) > 1:
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(each))
     return figure

@@ -50,6 +50,34 @@ def mean_interval(values: Any) -> Interval:
     return Interval(middle, middle - half, middle + half)
 
 
+def ratio_interval(numerators: Any, denominators: Any) -> Interval:
+    r"""Mean of the numerators over mean of the denominators, both `(N,)`, with an interval over the N pairs.
+
+    .. math:: r = \frac{\bar a}{\bar b}, \qquad
+              r \pm t_{0.975,\,N-1}\, \frac{s_{a - r b}}{\sqrt N\, |\bar b|},
+
+    to first order in the errors of both means [cochran1977]: what varies in a and b alike cancels. Pairs of which a
+    part is NaN are left out; where :math:`\bar b` is 0 there is no ratio.
+
+    Examples
+    --------
+    >>> from vitgeom_nb.statistics.intervals import ratio_interval
+    >>> [round(end, 3) for end in ratio_interval([1, 2, 3, 4, 5, 6], [2, 4, 6, 8, 10, 12])]
+    [0.5, 0.5, 0.5]
+    """
+    a, b = (np.asarray(v, dtype=np.float64) for v in (numerators, denominators))
+    both = ~np.isnan(a) & ~np.isnan(b)
+    a, b = a[both], b[both]
+    if not len(b) or b.mean() == 0:
+        return no_interval(np.nan)
+    ratio = float(a.mean() / b.mean())
+    if len(b) < FEWEST:
+        return no_interval(ratio)
+    spread = (a - ratio * b).std(ddof=1) / np.sqrt(len(b)) / abs(b.mean())
+    half = float(t.ppf((1 + LEVEL) / 2, len(b) - 1) * spread)
+    return Interval(ratio, ratio - half, ratio + half)
+
+
 def median_interval(values: Any) -> Interval:
     """Median of the values `(N,)` that are not NaN, with the interval between two of them that the sign test gives.
 
