@@ -111,7 +111,7 @@ pairs: $(VENV)/.book ## make the notebook of every chapter from its text
 bench: $(VENV)/.bench ## time every engine against peers and a floor (SIZE=small|large|all, ENGINES=..., DEVICE=...)
 	$(QUIET) $(BIN)/python -W ignore -m benchmarks $(ENGINES) --size $(SIZE) $(if $(DEVICE),--device $(DEVICE))
 
-evidence: $(VENV)/.book ## record what the claims rest on (hours; it goes on where it was): TIER=embedded|paper|pretrained, RUN=...
+evidence: $(VENV)/.book ## record what the claims rest on (hours; it goes on where it was): TIER=embedded|controls|paper|pretrained, RUN=...
 	$(BIN)/python -m vitgeom_nb.recipes.record --tier $(TIER) $(if $(RUN),--run "$(RUN)") $(if $(DEVICE),--device $(DEVICE))
 
 zoo: $(VENV)/.book ## train the embedded networks and the controls (EPOCHS=...) and write their weights and cards

@@ -22,7 +22,7 @@ from ..errors import VitgeomError
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure the evidence of a tier, and keep what the claims read.")
-    parser.add_argument("--tier", default="embedded", help="embedded (default), paper or pretrained")
+    parser.add_argument("--tier", default="embedded", help="embedded (default), controls, paper or pretrained")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="networks; those of the tier unless named")
     parser.add_argument("--measures", nargs="+", metavar="NAME", help="as evidence() lists them; all unless named")
     parser.add_argument("--run", type=Path, metavar="DIR", help="folder of the run; one in the cache unless named")
