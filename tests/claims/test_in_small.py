@@ -46,5 +46,9 @@ def test_the_recorded_ledger_is_the_same_in_small() -> None:
     assert list(cells) == list(vg.claims.sentences().index)
     for claim, some in of_one.groupby("claim"):
         judged = some[some.verdict.isin(JUDGED)]
+        if judged.empty:  # a sentence that compares classes alone
+            judged = table[
+                (table.claim == claim) & table.verdict.isin(JUDGED) & (table.network == "transformers − CNNs")
+            ]
         assert all(row.network in cells[claim] and row.verdict in cells[claim] for row in judged.itertuples())
         assert (cells[claim] == NOT_MEASURED) == judged.empty

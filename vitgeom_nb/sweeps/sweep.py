@@ -87,9 +87,9 @@ def sweep(
     --------
     >>> import tempfile, vitgeom_nb as vg
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     done = vg.sweep(["vit"], data="samples:imagenet", measures=["direction_change:steps=3"], out=folder, n=4)
+    ...     done = vg.sweep(["vit"], data="samples:imagenet", measures=["step_law:directions=2"], out=folder, n=4)
     ...     run = vg.open_run(folder)
-    ...     run["vit"]["direction_change"]["angle"].sizes["image"]
+    ...     run["vit"]["step_law"]["angle"].sizes["image"]
     4
     >>> done.measured, done.complete
     (4, True)
