@@ -5,11 +5,14 @@ import io
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from PIL import Image, ImageEnhance
 
 import vitgeom_nb as vg
 from vitgeom_nb import errors
 from vitgeom_nb.calibration.corruptions import CORRUPTIONS, corrupted
+from vitgeom_nb.calibration.tables import corruption_summary
+from vitgeom_nb.statistics.intervals import ratio_interval
 
 from ..conftest import wrap_raw
 from ..tiny_networks import pixels, random_network
@@ -107,3 +110,24 @@ def test_neither_order_nor_batch_matters():
 def test_unknown_corruptions_are_refused(wrong):
     with pytest.raises(errors.ArgumentError, match="pixelate"):
         vg.corrupted_predictions(random_network(), pixels(1), torch.tensor([0]), corruptions=wrong)
+
+
+def test_the_summary_has_what_is_left_under_each_corruption_and_under_all():
+    first = (np.arange(100) < 80).astype(int)
+    under = np.stack(
+        [np.stack([first * (np.arange(100) >= c) for c in cuts], 1) for cuts in ((8, 40, 80), (0, 20, 60))], 1
+    )
+    seen = xr.Dataset(
+        {
+            "label": ("image", np.ones(100, dtype=int)),
+            "predicted": ("image", first),
+            "corrupted_predicted": (("image", "corruption", "strength"), under),
+        },
+        {"corruption": ["noise", "blur"], "strength": [1, 2, 3]},
+        {"model": "vit"},
+    )
+    (row,) = corruption_summary([seen], {"vit": "transformer"}).to_dict("records")
+    assert (row["class"], row["noise"], row["blur"]) == ("transformer", 0.47, 0.67)  # 112 and 160 of 240
+    value, low, high = ratio_interval((under == 1).mean((1, 2)), first)
+    assert value == pytest.approx(272 / 480)
+    assert row["mean"] == f"{value:.3f} [{low:.3f}, {high:.3f}]"

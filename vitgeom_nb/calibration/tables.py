@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..statistics.intervals import ratio_interval
 from ..statistics.tables import Families, interval, table
 from ..statistics.verdicts import side
 
@@ -37,6 +38,25 @@ def calibration_summary(measurements: Iterable[xr.Dataset], families: Families =
         ),
         families,
     )
+
+
+def corruption_summary(measurements: Iterable[xr.Dataset], families: Families = None) -> pd.DataFrame:
+    """Shares of the clean accuracy that corruption leaves, from measurements of `corrupted_predictions`, a row each.
+
+    A column a corruption, the mean over its strengths; the last is the mean over all, with its 95 % interval.
+    """
+    each = list(measurements)
+    rows: list[dict[str, object]] = []
+    for seen in each:
+        clean = seen.predicted == seen.label
+        right = (seen.corrupted_predicted == seen.label).mean("strength")
+        kinds = seen.corruption.values
+        row: dict[str, object] = {
+            str(kind): round(float(ratio_interval(right.sel(corruption=kind), clean).value), 2) for kind in kinds
+        }
+        value, low, high = ratio_interval(right.mean("corruption"), clean)
+        rows.append(row | {"mean": f"{value:.3f} [{low:.3f}, {high:.3f}]"})
+    return table(each, rows, families)
 
 
 def training_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
