@@ -18,9 +18,9 @@ import nbformat
 from docutils.nodes import make_id
 
 from vitgeom_nb.figures.downloads import KEY
+from vitgeom_nb.figures.narrow import PHONE
 
 NARROW = "narrow"
-PHONE = "(max-width: 600px)"
 NUMBER = re.compile(r'class="caption-number">\D*([\d.]*\d)')
 KINDS = {
     "svg": ("SVG", "figure {} as SVG"),

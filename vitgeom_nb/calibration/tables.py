@@ -50,12 +50,12 @@ def corruption_summary(measurements: Iterable[xr.Dataset], families: Families = 
     for seen in each:
         clean = seen.predicted == seen.label
         right = (seen.corrupted_predicted == seen.label).mean("strength")
-        kinds = seen.corruption.values
-        row: dict[str, object] = {
-            str(kind): round(float(ratio_interval(right.sel(corruption=kind), clean).value), 2) for kind in kinds
-        }
+        left = (right.mean("image") / clean.mean()).round(2)
         value, low, high = ratio_interval(right.mean("corruption"), clean)
-        rows.append(row | {"mean": f"{value:.3f} [{low:.3f}, {high:.3f}]"})
+        rows.append(
+            dict(zip(map(str, left.corruption.values), left.values, strict=True))
+            | {"mean": f"{value:.3f} [{low:.3f}, {high:.3f}]"}
+        )
     return table(each, rows, families)
 
 

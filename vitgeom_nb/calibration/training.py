@@ -13,7 +13,7 @@ from ..core.measurement import Variable, measurement
 from ..core.provenance import Origin
 from ..core.whole_files import reading
 from ..errors import ModelError
-from ..networks.embedded import CONTROLS, FAMILIES, REPAIR, card, zoo_file
+from ..networks.embedded import FAMILIES, REPAIR, architecture, card, zoo_file
 from ..statistics.intervals import wilson
 
 
@@ -53,7 +53,7 @@ def training_history(name: str) -> xr.Dataset:
     >>> float(history["epoch"][0])
     0.0
     """
-    if name not in FAMILIES and name not in CONTROLS:
+    if architecture(name) not in FAMILIES:
         raise ModelError(f"There is no training history of {name!r}; there are {', '.join(FAMILIES)}.")
     info = card(name)
     with reading(zoo_file(f"{name}.json"), ModelError, REPAIR):

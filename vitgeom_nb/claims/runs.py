@@ -144,8 +144,12 @@ def recorded(name: str, live: Sequence[xr.Dataset] = ()) -> list[xr.Dataset]:
     if not known or _evidence_folder() is not None:
         known.append(opened(None))
     if not live:
-        first = {network: some[network][name] for some in known[::-1] for network in some if name in some[network]}
-        first = {network: found for network, found in first.items() if network not in CONTROLS}
+        first = {
+            network: found[name]
+            for some in known[::-1]
+            for network, found in some.items()
+            if network not in CONTROLS and name in found
+        }
         return list(first.values())
     return [_at_full_size(name, one, known) for one in live]
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.text import Text
 
+PHONE = "(max-width: 600px)"  # windows that show this form
 WIDTH = 4.2  # inches; letters of 9 points are 10 CSS pixels high in a column of 340
 ENOUGH = 5.4  # a figure as narrow as this is left as it is: 8 pixels
 WORDS = 0.6  # inches that numbers and words below a panel, and its title, take at least

@@ -73,7 +73,7 @@ def load(
     """
     device = device or settings.device()
     settings.check_hub_address()  # all of what follows imports huggingface_hub
-    if name in FAMILIES or name in CONTROLS:
+    if architecture(name) in FAMILIES:
         _no_captions(name, classes)
         info, file = card(name), zoo_file(f"{name}.safetensors")
         known = {"classes": info["classes"], "digest": info["sha256"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..errors import ModelError
-from .embedded import CONTROLS, FAMILIES, architecture
+from .embedded import FAMILIES, architecture
 from .loading import embedded
 from .vision_model import VisionModel
 
@@ -25,7 +25,7 @@ def untrained(model: VisionModel, seed: int = 0) -> VisionModel:
     ModelError
         If it is another network, whose weights before training are not known.
     """
-    if model.name not in FAMILIES and model.name not in CONTROLS:
+    if architecture(model.name) not in FAMILIES:
         raise ModelError(f"How {model.name} looked before training is not known; it is of {', '.join(FAMILIES)}.")
     from .embedded.architectures import ARCHITECTURES
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from ..core.images import printable
 from ..explore.page import asset, figure_html
+from ..figures.narrow import PHONE
 from .drawn import Picture
 from .files import Link
 from .findings import Said
 
 LEAST = 544  # pixels below which no figure shrinks in a wide window
-PHONE = "(max-width: 600px)"
 PAPERS = (
     (
         "Salman, Shams, Liu: Intriguing Equivalence Structures of the Embedding Space of Vision Transformers",
