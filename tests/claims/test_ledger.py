@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import spearmanr
 
 import vitgeom_nb as vg
 from vitgeom_nb import errors
 from vitgeom_nb.claims.quantities import QUANTITIES
 from vitgeom_nb.claims.rules import COMPARED, DOES_NOT_APPLY, JUDGED, NOT_MEASURED, WORDS
 from vitgeom_nb.claims.runs import Recorded, family_of, tier_of
-from vitgeom_nb.claims.samples import across, kept, median, pooled, rank, share
+from vitgeom_nb.claims.samples import across, kept, mean, median, pooled, rank, share
 from vitgeom_nb.claims.sentences import COMPARISONS, claims
 from vitgeom_nb.statistics.intervals import mean_interval
 
@@ -275,16 +276,26 @@ def test_statistics_of_samples_are_those_of_numpy_and_scipy():
     own = np.random.default_rng(0)
     x = own.random((40, 5))
     x[3] = np.nan
-    everyone = np.arange(40)
-    assert pooled(x, 0.9).statistic(everyone) == pytest.approx(np.nanquantile(x, 0.9))
-    assert median(x[:, 0]).statistic(everyone) == pytest.approx(np.nanmedian(x[:, 0]))
+    a, b = x[:, 0].copy(), x[:, 1].round(1)  # with ties
+    a[7] = np.inf
+    drawn = own.integers(40, size=(9, 40))
+    drawn[0] = np.arange(40)
+    weights = np.stack([np.bincount(row, minlength=40) for row in drawn]).astype(float)
+    cases = [
+        (pooled(x, 0.9), lambda row: np.nanquantile(x[row], 0.9)),
+        (median(a), lambda row: np.nanmedian(a[row])),
+        (mean(b), lambda row: np.nanmean(b[row])),
+        (kept(b, x), lambda row: np.nanmean(x[row]) / np.nanmean(b[row])),
+        (rank(a, b), lambda row: spearmanr(a.clip(max=9)[row], b[row], nan_policy="omit").statistic),
+    ]
+    for sample, function in cases:
+        np.testing.assert_allclose(sample.of_weights(weights), [function(row) for row in drawn], err_msg=sample.kind)
+        assert np.isnan(sample.of_weights(np.eye(40)[[3]])).all()  # what has no values has no statistic
+    assert rank(a, b).of_weights(np.ones((1, 40))) == pytest.approx(rank(a, b).interval().value)
     assert pooled(x, 0.9).count == 39
-    a, b = own.random(50), own.random(50)
-    sample = rank(a, b)
-    assert sample.statistic(np.arange(50)) == pytest.approx(sample.interval().value)
     assert share([True, False, True], among=[True, True, False]).interval().value == 0.5
     wide = own.random((4, 20_000))
-    assert pooled(wide, 0.95).statistic(np.arange(4)) == pytest.approx(np.quantile(wide, 0.95), abs=1e-3)
+    assert pooled(wide, 0.95).of_weights(np.ones((1, 4))) == pytest.approx(np.quantile(wide, 0.95), abs=1e-3)
 
 
 def test_every_word_is_one_of_the_list(true, false):

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 import vitgeom_nb as vg
 from vitgeom_nb.claims.evidence import Planned, evidence, kept_of, networks_of
 from vitgeom_nb.claims.recording import is_recorded
+from vitgeom_nb.core.image_similarity import psnr
+from vitgeom_nb.core.random_directions import rms
+from vitgeom_nb.equivalence.fibre_step import FAILURE, frames_along
 from vitgeom_nb.errors import DataError, WeightsError
 from vitgeom_nb.jacobians.chunks import untimed_rows
 from vitgeom_nb.sweeps import measures, work
@@ -24,6 +29,7 @@ from vitgeom_nb.sweeps.plan import Network
 EVIDENCE = Path(__file__).parents[2] / "evidence"
 LARGEST = 15e6  # bytes of all files
 FEW = 20  # directions where there are a thousand
+FIRST = 3  # steps of a walk
 FLOAT = {"rtol": 2e-3, "atol": 1e-6}
 MOST = 0.8  # of the values are so near; others may be what rounding leaves of a difference
 ROUNDING: dict[tuple[str, str], Callable[[xr.Dataset], xr.DataArray]] = {
@@ -122,6 +128,25 @@ def room_for(measure: str, key: Any, whole: xr.Dataset, again: xr.Dataset) -> An
     return room.broadcast_like(again[key]).transpose(*again[key].dims).values
 
 
+def first_steps_again(stored: xr.Dataset, planned: Planned, name: str, pair: int) -> None:
+    """The straight blend of a pair, and its first steps along the fibre: a whole walk takes most of a minute."""
+    model, held = network(name), images_for(planned.data, name)
+    (x_0,), (b,) = held[[pair]].pixels, held[[partner(planned.seed, pair, len(held))]].pixels
+    walk, steps = stored.isel(pair=pair), stored.sizes["step"] - 1
+    blends = torch.stack([torch.lerp(x_0, b, k / steps) for k in range(steps + 1)])
+    f = model.embed(blends)
+    np.testing.assert_allclose(walk.straight_drift, (f - f[0]).norm(dim=1) / f[0].norm(), rtol=2e-3, atol=1e-5)
+    np.testing.assert_allclose(walk.pair_cosine, torch.cosine_similarity(f[0], f[-1], dim=0), atol=1e-4)
+    for k, (frame, _) in enumerate(islice(frames_along(model, x_0, b, steps), FIRST), start=1):
+        drift = float((model.embed(frame[None])[0] - f[0]).norm() / f[0].norm())
+        assert (drift > FAILURE) == walk.failed[k]  # how far below it they end is rounding's
+        np.testing.assert_allclose(walk.distance[k], rms((frame - b)[None]), rtol=2e-3)
+        np.testing.assert_allclose(walk.psnr_source[k], psnr(frame[None], x_0[None]), atol=0.1)
+        np.testing.assert_allclose(walk.psnr_target[k], psnr(frame[None], b[None]), atol=0.1)
+    assert (walk.failed == (walk.drift > FAILURE)).all()
+    assert walk.evaluations >= steps * model.dim
+
+
 @pytest.mark.parametrize(("tier", "planned", "path"), FILES)
 def test_a_random_part_comes_out_the_same(tier: str, planned: Planned, path: Path) -> None:
     stored, name = vg.open_measurement(path), path.parent.name
@@ -141,6 +166,9 @@ def test_a_random_part_comes_out_the_same(tier: str, planned: Planned, path: Pat
         found = ANOTHER_WAY[planned.measure](network(name), images_for(planned.data, name)[chosen])
         values = stored.singular_value[chosen, : found.sizes["rank"]]
         np.testing.assert_allclose(values, found.singular_value, rtol=1e-4)
+        return
+    if planned.measure == "fibre_walk":
+        first_steps_again(stored, planned, name, chosen[0])
         return
     whole = measured_again(planned, name, chosen)
     again = kept_of(whole, planned)

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import h5py
@@ -80,15 +81,27 @@ def test_a_file_that_crashes_or_holds_the_library_is_one_sentence(tmp_path, monk
 
 
 def test_one_child_looks_at_all_files(tmp_path, monkeypatch, child, saved):
+    other, third = (Path(shutil.copy(saved, tmp_path / name)) for name in ("other.nc", "third.nc"))
     open_measurement(saved)
     process = first_look._CHILD._process
     monkeypatch.chdir(tmp_path)
-    open_measurement(saved.name)
+    open_measurement(other.name)
     assert first_look._CHILD._process is process
     assert process.poll() is None
     process.kill()
     process.wait()
+    xr.testing.assert_identical(open_measurement(third), example())
+
+
+def test_a_file_is_looked_at_once_until_it_changes(child, saved):
+    open_measurement(saved)
+    first_look._CHILD.end()
+    child("os.abort()")
     xr.testing.assert_identical(open_measurement(saved), example())
+    saved.write_bytes(saved.read_bytes())
+    os.utime(saved, ns=(1, 1))
+    with pytest.raises(DataError, match="damaged"):
+        open_measurement(saved)
 
 
 def test_a_file_without_permission_is_one_sentence(saved, monkeypatch):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
-from ..statistics.bootstrap import over_images, rank_correlation, thinned
+from ..statistics.bootstrap import AT_ONCE, over_weights, rank_correlation, rank_correlations, thinned
 from ..statistics.intervals import Interval, mean_interval, median_interval, wilson
 
 RESAMPLES = 1000
@@ -30,9 +29,9 @@ class Sample:
         rows = known.reshape(len(known), -1)
         return int((rows.all(1) if self.kind == "rank" else rows.any(1)).sum())
 
-    def statistic(self, drawn: np.ndarray) -> float:
-        """The number that images `drawn` give."""
-        return STATISTICS[self.kind](self.values[drawn], self.quantile)
+    def of_weights(self, weights: np.ndarray) -> np.ndarray:
+        """The numbers `(draw,)` of resamples, told by how often each has drawn each image, `(draw, image)`."""
+        return STATISTICS[self.kind](self.values, weights, self.quantile)
 
     def interval(self, seed: int = 0) -> Interval:
         """The number, and its 95 % interval over images."""
@@ -46,57 +45,66 @@ class Sample:
             return Interval(*(float(end) for end in wilson(known.sum(), len(known))))
         if self.kind == "rank":
             return rank_correlation(flat[:, 0], flat[:, 1], RESAMPLES, seed)
-        known = self.values[~np.isnan(flat).all(1)]
-        return over_images(known, lambda some: STATISTICS[self.kind](some, self.quantile), RESAMPLES, seed)
+        some = replace(self, values=flat[~np.isnan(flat).all(1)])
+        return over_weights(len(some.values), some.of_weights, RESAMPLES, seed)
 
 
-def _median(values: np.ndarray, _: float) -> float:
-    known = values[~np.isnan(values)]
-    with np.errstate(invalid="ignore"):  # half of them at one infinity, half at the other
-        return float(np.median(known)) if len(known) else float("nan")
+def _over(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(count != 0, total / count, np.nan)
 
 
-def _mean(values: np.ndarray, _: float) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+def _mean(values: np.ndarray, weights: np.ndarray, _: float) -> np.ndarray:
+    known = ~np.isnan(values)
+    return _over(weights @ np.where(known, values, 0.0), weights @ known)
 
 
-def _pooled(values: np.ndarray, quantile: float) -> float:
-    known = values.ravel()
-    if np.isnan(known).any():
-        known = known[~np.isnan(known)]
-    if not len(known):
-        return float("nan")
-    place = quantile * (len(known) - 1)
-    below = int(place)
-    low, high = np.partition(known, (below, min(below + 1, len(known) - 1)))[[below, min(below + 1, len(known) - 1)]]
-    return float(low + (place - below) * (high - low))
-
-
-def _rank(values: np.ndarray, _: float) -> float:
-    a, b = values[~np.isnan(values).any(1)].T
-    if len(a) < 3:
-        return float("nan")
-    x, y = (rankdata(v) - (len(v) + 1) / 2 for v in (a, b))
-    scale = np.sqrt((x * x).sum() * (y * y).sum())
-    return float((x * y).sum() / scale) if scale else float("nan")
-
-
-def _kept(values: np.ndarray, _: float) -> float:
+def _kept(values: np.ndarray, weights: np.ndarray, _: float) -> np.ndarray:
     """Mean of the last columns over the mean of the first."""
-    known = values[~np.isnan(values).any(1)]
-    return float(known[:, 1:].mean() / known[:, 0].mean()) if len(known) and known[:, 0].any() else float("nan")
+    known = ~np.isnan(values).any(1)
+    first, rest = (weights @ np.where(known, v, 0.0) for v in (values[:, 0], values[:, 1:].mean(1)))
+    return _over(rest, first)
 
 
-STATISTICS: dict[str, Callable[[np.ndarray, float], float]] = {
+def _quantile(values: np.ndarray, weights: np.ndarray, quantile: float) -> np.ndarray:
+    """By counting along all values in their order, which is the same for every resample."""
+    flat = values.ravel()
+    order = np.argsort(flat)[: np.count_nonzero(~np.isnan(flat))]  # NaN comes last
+    if not len(order):
+        return np.full(len(weights), np.nan)
+    ordered, image = flat[order], order // (flat.size // len(values))
+
+    def of_some(weights: np.ndarray) -> np.ndarray:
+        upto = weights.astype(np.int32)[:, image]
+        np.cumsum(upto, axis=1, out=upto)
+        last = upto[:, -1] - 1
+        place = quantile * last
+        ranks = np.floor(place), np.minimum(np.floor(place) + 1, last)
+        low, high = (ordered[np.minimum((upto <= rank[:, None]).sum(1), len(order) - 1)] for rank in ranks)
+        with np.errstate(invalid="ignore"):  # the values about it may be infinite
+            found = np.where(low == high, low, low + (place - ranks[0]) * (high - low))
+        return np.where(last < 0, np.nan, found)
+
+    parts = np.array_split(weights, len(weights) * len(order) // AT_ONCE + 1)
+    return np.concatenate([of_some(part) for part in parts])
+
+
+def _rank(values: np.ndarray, weights: np.ndarray, _: float) -> np.ndarray:
+    known = ~np.isnan(values).any(1)
+    a, b = values[known].T
+    weights = weights[:, known]
+    return np.where(weights.sum(1) < 3, np.nan, rank_correlations(a, b, weights))
+
+
+STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
     "mean": _mean,
     "share": _mean,
-    "median": _median,
-    "pooled": _pooled,
+    "median": _quantile,
+    "pooled": _quantile,
     "rank": _rank,
     "kept": _kept,
 }
-"""Kind of sample -> the statistic of its values, over those that are not NaN."""
+"""Kind of sample -> the statistics `(draw,)` of its values, over those that are not NaN, by weights `(draw, image)`."""
 
 
 def mean(values: Any) -> Sample:
@@ -158,12 +166,12 @@ def across(groups: Sequence[tuple[float, Sequence[Sample]]], seed: int = 0) -> t
     if len(sizes) > 1:
         return _quadrature([(weight, sample.interval(seed)) for weight, sample in every]), min(sizes)
 
-    def of_drawn(drawn: np.ndarray) -> float:
+    def of_weights(weights: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):  # of infinities that cancel
-            return float(np.sum([weight * sample.statistic(drawn[:, 0]) for weight, sample in every]))
+            return np.sum([weight * sample.of_weights(weights) for weight, sample in every], axis=0)
 
     (size,) = sizes
-    return over_images(np.arange(size)[:, None], of_drawn, RESAMPLES, seed), size
+    return over_weights(size, of_weights, RESAMPLES, seed), size
 
 
 def _quadrature(found: Sequence[tuple[float, Interval]]) -> Interval:

@@ -23,6 +23,8 @@ FIRST_LOOK = 60.0
 """Seconds that opening a small file may take."""
 
 _SLOW = 20e6  # bytes a second, of a disk that is slow
+_READ: dict[tuple[Path, int, int, int, int], None] = {}  # files found whole, as they are until they change
+_MOST = 1000
 
 
 def sealed(dataset: xr.Dataset) -> tuple[memoryview, bytes]:
@@ -69,9 +71,15 @@ def read(path: Path, limit: int) -> xr.Dataset:
         raise DataError(f"There is no file {path}; save_measurement(dataset, path) makes one.")
     _check_size(path, state.st_size, limit)
     # what is damaged may keep HDF5 busy for ever or crash it; a seal says nothing of that, as anyone can compute one
-    if sys.executable and not first_look.survives(str(path.absolute()), limit, FIRST_LOOK + state.st_size / _SLOW):
+    looked_at = path.absolute(), state.st_size, state.st_dev, state.st_ino, state.st_mtime_ns
+    seconds = FIRST_LOOK + state.st_size / _SLOW
+    if sys.executable and looked_at not in _READ and not first_look.survives(str(path.absolute()), limit, seconds):
         raise damaged(path)
-    return opened(path, limit)
+    dataset = opened(path, limit)
+    _READ[looked_at] = None
+    for oldest in list(_READ)[:-_MOST]:
+        _READ.pop(oldest, None)
+    return dataset
 
 
 def probe(path: str, limit: int) -> None:

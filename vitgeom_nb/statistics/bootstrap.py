@@ -44,7 +44,7 @@ def rank_correlation(a: Any, b: Any, resamples: int = 1000, seed: int = 0) -> In
     a, b = a[known], b[known]
 
     def correlation(drawn: np.ndarray) -> np.ndarray:
-        return _pearson(_ranks(a, drawn), _ranks(b, drawn))
+        return rank_correlations(a, b, _counted(drawn, len(a)))
 
     _check(resamples)
     if len(a) < 3:
@@ -96,6 +96,36 @@ def over_images(
         return np.array([statistic(values[row]) for row in drawn], dtype=np.float64)
 
     return _bca(len(values), of_drawn, resamples, seed, _expanded(len(values)))
+
+
+def over_weights(count: int, statistic: Statistic, resamples: int = 1000, seed: int = 0) -> Interval:
+    """As `over_images`, for a statistic that takes how often each of `count` images was drawn, `(draw, image)`.
+
+    Means are then products of matrices, and quantiles and ranks need the order of the values only once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vitgeom_nb.statistics.bootstrap import over_weights
+    >>> [round(float(end), 1) for end in over_weights(100, lambda weights: weights @ np.arange(100.0) / 100)]
+    [49.5, 43.6, 54.7]
+    """
+
+    def of_drawn(drawn: np.ndarray) -> np.ndarray:
+        return statistic(_counted(drawn, count).astype(np.float64))
+
+    return _bca(count, of_drawn, resamples, seed, _expanded(count))
+
+
+def rank_correlations(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlations `(draw,)` of pairs that were drawn `weights` `(draw, pair)` times; NaN has no place.
+
+    NaN where all that was drawn of an array is one value.
+    """
+    middle = (weights.sum(1, keepdims=True) + 1) / 2
+    x, y = (_ranks(v, weights) - middle for v in (a, b))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (weights * x * y).sum(1) / np.sqrt((weights * x * x).sum(1) * (weights * y * y).sum(1))
 
 
 def absolute_sums(values: Any, group: Any, groups: int, resamples: int = 1000, seed: int = 0) -> Interval:
@@ -181,19 +211,18 @@ def percentile_band(count: int, statistic: Statistic, resamples: int = 200, seed
     return ends[0], ends[1]
 
 
-def _ranks(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Ranks within each row of `values[drawn]`, ties at their mean, by counting in the place of sorting every row."""
+def _counted(drawn: np.ndarray, count: int) -> np.ndarray:
+    """How often each row of `drawn` has each of `count` numbers: `(draw, count)`."""
+    cells = drawn + count * np.arange(len(drawn))[:, None]
+    return np.bincount(cells.ravel(), minlength=count * len(drawn)).reshape(len(drawn), count)
+
+
+def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Ranks `(draw, value)` of values drawn so often, ties at their mean."""
     kinds, place = np.unique(values, return_inverse=True)
-    here = place[drawn]
-    rows = len(kinds) * np.arange(len(drawn))[:, None]
-    count = np.bincount((here + rows).ravel(), minlength=len(kinds) * len(drawn)).reshape(len(drawn), -1)
-    return np.take_along_axis(np.cumsum(count, axis=1) - (count - 1) / 2, here, axis=1)
-
-
-def _pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    a, b = (v - v.mean(-1, keepdims=True) for v in (a, b))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (a * b).sum(-1) / np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
+    order = np.argsort(place, kind="stable")
+    through = np.cumsum(weights[:, order], axis=1)[:, np.cumsum(np.bincount(place, minlength=len(kinds))) - 1]
+    return (through - (np.diff(through, axis=1, prepend=0) - 1) / 2)[:, place]
 
 
 def _scipy(count: int, statistic: Statistic, resamples: int, seed: int, **options: Any) -> Any:
