@@ -1,14 +1,19 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
+import vitgeom_nb as vg
 from vitgeom_nb.bending import tables as bends
+from vitgeom_nb.errors import ArgumentError
 
 
 def bend(name, angle):
-    angles = (("image", "direction", "step"), np.radians(angle))
-    return xr.Dataset({"angle": angles, "noise_floor": ("image", np.full(len(angle), 1e-9))}, attrs={"model": name})
+    angles = (("image", "direction", "step"), np.radians(angle), {"long_name": "direction change"})
+    attrs = {"model": name, "parameters": json.dumps({"directions": angle.shape[1]})}
+    return xr.Dataset({"angle": angles, "noise_floor": ("image", np.full(len(angle), 1e-9))}, attrs=attrs)
 
 
 def constant(name, degrees, images=6):
@@ -28,6 +33,19 @@ def test_direction_change_summary_is_in_degrees():
     assert table.loc["two", ["median_low", "median_high"]].isna().all()
     assert table.loc["resnet", ["median_low", "median", "median_high"]].tolist() == pytest.approx([4, 4, 4])
     assert table["precision"].tolist() == ["ok"] * 3
+
+
+def test_quantiles_stand_for_the_angles_that_were_not_kept():
+    own = np.random.default_rng(0)
+    whole = bend("vit", own.gamma(2.0, 3.0, (10, 1000, 49)) * own.uniform(0.5, 2, (10, 1, 1)))
+    kept = vg.claims.reduced(whole, "direction_change_published")
+    assert "angle" not in kept
+    exact, near = (bends.direction_change_summary([one]).loc["vit"] for one in (whole, kept))
+    assert (near.images, near.directions, near.precision) == (10, 1000, "not kept")
+    columns = ["median", "median_low", "median_high", "upper", "upper_low", "upper_high"]
+    np.testing.assert_allclose(near[columns].astype(float), exact[columns].astype(float), rtol=0.01)
+    with pytest.raises(ArgumentError, match=r"has no angles; direction_change\(\) makes them"):
+        bends.angles(whole.drop_vars("angle"))
 
 
 @pytest.mark.parametrize(

@@ -84,3 +84,22 @@ def test_what_rounding_leaves_is_tabled() -> None:
     )
     row = tables.rounding_summary([found]).loc["tiny"]
     assert row.tolist() == [3, "0.100 [too few images]", "0.200 [too few images]", "0.9000"]
+
+
+def test_walk_summary():
+    at = ("pair", "step")
+    start, gone = np.full((6, 1), 0.5), np.linspace(0.1, 0.6, 6)[:, None]
+    drift = np.full((6, 2), 1e-4)
+    drift[2, 1] = 2e-3
+    walk = xr.Dataset(
+        {
+            "distance": (at, np.hstack([start, start * (1 - gone)])),
+            "psnr_source": (at, np.hstack([np.full((6, 1), np.inf), np.full((6, 1), 20.0)])),
+            "straight_drift": (at, np.hstack([0 * start, 2 * start])),
+            "drift": (at, drift),
+            "failed": (at, drift > 1e-3),
+        },
+        attrs={"model": "tiny"},
+    )
+    row = tables.walk_summary([walk]).loc["tiny"]
+    assert row.tolist() == [6, 1, "35 [10, 60]", "20.0 [20.0, 20.0]", "1.00 [1.00, 1.00]", "2e-03", 1]

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..core.measurement import parameters
+from ..errors import ArgumentError
 from ..statistics.bootstrap import over_images, thinned
 from ..statistics.tables import interval, table
 from .direction_change import NOISY
@@ -17,17 +19,36 @@ from .direction_change import NOISY
 AFFINE = ("convolution", "linear", "average pooling")
 
 
+def angles(bend: xr.Dataset) -> np.ndarray:
+    """Direction changes `(image, ...)` in degrees, or evenly spaced quantiles of those of each image.
+
+    Raises
+    ------
+    ArgumentError
+        If the measurement has neither.
+    """
+    if "angle" in bend:
+        values = bend["angle"].transpose("image", ...).values
+    elif "angle_quantile" in bend:  # midway between two of them, so that each stands for as many angles
+        quantiles = bend["angle_quantile"].transpose("image", "quantile").values
+        values = (quantiles[:, 1:] + quantiles[:, :-1]) / 2
+    else:
+        raise ArgumentError("This measurement has no angles; direction_change() makes them.")
+    return np.degrees(values).reshape(len(values), -1)
+
+
 def direction_change_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
     """Typical and large angles of measurements of `direction_change`, in degrees, with intervals over images.
 
     Columns: `images`, `directions`; `median` and `upper`, the 95th percentile, each with the ends `_low` and `_high` of
-    its interval; `tail`, upper over median; `precision`, `ok` if the angles stand clear of rounding, else `lost`.
+    its interval; `tail`, upper over median; `precision`, `ok` if the angles stand clear of rounding, `lost` if not, or
+    `not kept` where only quantiles of the angles were.
     """
     bends = list(measurements)
     rows = []
     for bend in bends:
-        angle = np.degrees(bend["angle"].values)
-        row: dict[str, object] = {"images": bend.sizes["image"], "directions": bend.sizes["direction"]}
+        angle = angles(bend)
+        row: dict[str, object] = {"images": bend.sizes["image"], "directions": parameters(bend)["directions"]}
         found = {
             name: over_images(thinned(angle), partial(np.nanquantile, q=q))
             for name, q in (("median", 0.5), ("upper", 0.95))
@@ -35,8 +56,11 @@ def direction_change_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame
         for name, ends in found.items():
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
         row["tail"] = found["upper"][0] / found["median"][0]
-        clear = np.nanmedian(np.degrees(bend["noise_floor"].values)) <= NOISY * found["median"].value
-        rows.append(row | {"precision": "ok" if clear else "lost"})
+        precision = "not kept"
+        if "noise_floor" in bend:
+            floor = np.nanmedian(np.degrees(bend["noise_floor"].values))
+            precision = "ok" if floor <= NOISY * found["median"].value else "lost"
+        rows.append(row | {"precision": precision})
     return table(bends, rows)
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import xarray as xr
 
+from ..bending import tables as of_bends
 from ..boundary.label_search import OUTCOMES, beyond
+from ..errors import ArgumentError
 from .samples import Sample, kept, mean, median, pooled, rank, share
 
 EQUIVALENT = 0.999  # cosine from which two images count as embedding alike
@@ -177,14 +179,10 @@ def confidence_and_distance(measured: Measured) -> Sample:
 
 def angles(measured: Measured, name: str = "direction_change") -> np.ndarray:
     """Direction changes `(image, ...)` in degrees, or evenly spaced quantiles of those of each image."""
-    found = need(measured, name)
-    kinds = [key for key in ("angle", "angle_quantile") if key in found.variables]
-    if not kinds:
-        raise Lacking(f"angle of {name}")
-    values = np.degrees(found[kinds[0]].transpose("image", ...).values)
-    if kinds[0] == "angle_quantile":
-        return values[:, 1:-1]  # the ends are the least and the largest, which no other quantile stands for
-    return values.reshape(len(values), -1)
+    try:
+        return of_bends.angles(need(measured, name))
+    except ArgumentError:
+        raise Lacking(f"angle of {name}") from None
 
 
 def typical_bend(measured: Measured) -> Sample:

@@ -137,3 +137,26 @@ def rounding_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
         for found in matches
     ]
     return table(matches, rows)
+
+
+def walk_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame:
+    """How far measurements of `fibre_walk` have come: medians over pairs with their intervals.
+
+    Columns: `pairs`; `steps`; `way gone, %`, by which the last step is nearer to the image walked toward, in rms per
+    pixel; `PSNR to the start, dB`; `straight blend drifts`, the largest drift on the straight way, and `the walk`, the
+    largest of any of its steps; `failed`, walks with a step off the fibre.
+    """
+    walks = list(measurements)
+    rows = [
+        {
+            "pairs": walk.sizes["pair"],
+            "steps": walk.sizes["step"] - 1,
+            "way gone, %": median_in_words(100 * (1 - walk["distance"][:, -1] / walk["distance"][:, 0]), ".0f"),
+            "PSNR to the start, dB": median_in_words(walk["psnr_source"][:, -1]),
+            "straight blend drifts": median_in_words(walk["straight_drift"].max("step"), ".2f"),
+            "the walk": f"{float(walk['drift'].max()):.0e}",
+            "failed": int(walk["failed"].any("step").sum()),
+        }
+        for walk in walks
+    ]
+    return table(walks, rows)
