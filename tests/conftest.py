@@ -6,6 +6,7 @@ import contextlib
 import os
 import warnings
 
+import pandas as pd
 import pytest
 import torch
 
@@ -30,6 +31,12 @@ __all__ = ["browser", "hub"]
 def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of Jacobians come in chunks of a fixed size: no test depends on what a clock says."""
     monkeypatch.setattr(chunks, "TRIED", ())
+
+
+@pytest.fixture(scope="session")
+def recorded_ledger() -> pd.DataFrame:
+    """The table of claims of the recorded evidence, made once for all tests that read it."""
+    return vg.claims.table()
 
 
 class Affine(torch.nn.Module):

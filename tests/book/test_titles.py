@@ -18,11 +18,6 @@ from vitgeom_nb.networks.embedded import FAMILIES, card
 SMOOTH = ("vit", "swin", "convnext")  # GELU, where the other two have a piecewise linear activation
 
 
-@pytest.fixture(scope="module")
-def ledger() -> pd.DataFrame:
-    return vg.claims.table(beside=True)
-
-
 def cells(ledger: pd.DataFrame, claim: str) -> pd.DataFrame:
     """What is recorded of a claim, by network, class of networks or difference of classes."""
     rows = ledger[(ledger.claim == claim) & ledger.estimate.notna()].set_index("network")
@@ -102,9 +97,9 @@ FINDINGS: dict[str, tuple[str, Callable[[pd.DataFrame], bool]]] = {
 
 
 @pytest.mark.parametrize("name", FINDINGS)
-def test_the_title_is_what_was_found(name: str, ledger: pd.DataFrame) -> None:
+def test_the_title_is_what_was_found(name: str, recorded_ledger: pd.DataFrame) -> None:
     title, holds = FINDINGS[name]
     found = re.search(r"^# (.+)$", (ROOT / "book" / f"{name}.md").read_text(), flags=re.MULTILINE)
     assert found
     assert found[1] == title
-    assert holds(ledger), f"The recorded evidence no longer says: {title}."
+    assert holds(recorded_ledger), f"The recorded evidence no longer says: {title}."

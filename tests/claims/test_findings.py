@@ -51,8 +51,8 @@ def test_classes_that_are_compared_are_told_by_their_difference() -> None:
     assert "vit" not in line
 
 
-def test_every_number_of_the_evidence_is_one_of_the_table() -> None:
-    table = vg.claims.table()
+def test_every_number_of_the_evidence_is_one_of_the_table(recorded_ledger: pd.DataFrame) -> None:
+    table = recorded_ledger
     judged = table[table.verdict.isin([SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE])]
     for chapter in ("singular-spectra", "reliability", "curvature"):
         for name, value in re.findall(
@@ -69,8 +69,8 @@ def test_a_chapter_without_claims_is_one_sentence() -> None:
         vg.claims.table({}, networks=["vit"], chapter="speed")
 
 
-def test_the_table_of_a_chapter_is_a_part_of_the_whole() -> None:
-    whole = vg.claims.table()
+def test_the_table_of_a_chapter_is_a_part_of_the_whole(recorded_ledger: pd.DataFrame) -> None:
+    whole = recorded_ledger
     part = vg.claims.table(chapter="singular-spectra")
     wanted = whole[whole.claim.isin(["S4", "S5", "S6"])]
     rest = [column for column in whole if column != "corrected"]  # fewer verdicts, less to correct for

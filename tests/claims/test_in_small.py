@@ -33,8 +33,8 @@ def test_classes_and_networks_beside_are_left_out() -> None:
     assert list(of_networks(some).network) == ["vit"]
 
 
-def test_the_recorded_ledger_is_the_same_in_small() -> None:
-    table = vg.claims.table()
+def test_the_recorded_ledger_is_the_same_in_small(recorded_ledger: pd.DataFrame) -> None:
+    table = recorded_ledger
     networks = vg.models().index
     of_one = table[table.network.isin(networks) & table.verdict.isin([*JUDGED, NOT_MEASURED])]
     found = counted(table, {})

@@ -63,8 +63,8 @@ def test_a_comparison_of_classes_is_told_by_their_difference() -> None:
     )
 
 
-def test_the_index_of_the_recorded_ledger_has_every_estimate_of_it() -> None:
-    table = vg.claims.table()
+def test_the_index_of_the_recorded_ledger_has_every_estimate_of_it(recorded_ledger: pd.DataFrame) -> None:
+    table = recorded_ledger
     page = BeautifulSoup(figures_index(table, {}, "{chapter}.html"), "html.parser")
     cells = {row.th.text: row.find_all("td")[-1] for row in page.select("tbody tr")}
     assert len(cells) == len(published())
