@@ -28,7 +28,7 @@ QUIET := TQDM_DISABLE=1 PYDEVD_DISABLE_FILE_VALIDATION=1 VITGEOM_WIDGETS=0 VITGE
 # tests run side by side: one thread each, or they would fight for the cores
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(QUIET) $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help book serve pdf test lint unit notebooks tested-book pages paper pairs gpu bench evidence zoo links alone dist versions clean
+.PHONY: help book serve offer pdf test lint unit notebooks tested-book pages paper pairs gpu bench evidence zoo links alone dist versions clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -43,6 +43,14 @@ serve: ## serve the built book on http://127.0.0.1:8000 (PORT=...)
 	@$(PYTHON) -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
 	  { echo "Port $(PORT) cannot be had; choose another: make serve PORT=8001"; exit 1; }
 	$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+# Colab opens notebooks of a repository, and these begin with a cell that installs the package
+offer: ## push the notebooks of the book that make test built to the branch `notebooks`, alone and without history
+	@test -d _build/html/_sources || { echo "There is no book yet: run make test first."; exit 1; }
+	@export GIT_INDEX_FILE="$$(git rev-parse --absolute-git-dir)/offered" && rm -f "$$GIT_INDEX_FILE" && \
+	  git --work-tree=_build/html/_sources add --force -- '*.ipynb' && \
+	  commit="$$(git -c user.name=vitgeom -c user.email=vitgeom@localhost commit-tree "$$(git write-tree)" -m 'Notebooks of the book')" && \
+	  rm -f "$$GIT_INDEX_FILE" && git push --quiet --force origin "$$commit:refs/heads/notebooks"
 
 pdf: $(VENV)/.test ## print the chapters that make test executed into _build/vitgeom.pdf (wants Chromium)
 	@test -f $(TESTED)/_config.yml || { echo "No chapter is executed yet: run make test first."; exit 1; }

@@ -1,7 +1,8 @@
-"""Gives every chapter a button that runs it on Binder and one to its source, where the repository is known.
+"""Gives every chapter buttons that run it on Binder and on Colab and one to its source, where the repository is known.
 
 The notebook that a page offers for download then begins with a cell that installs the package from there where it is
-missing, and does nothing where it is not.
+missing, and does nothing where it is not. Colab opens these notebooks too: `make offer` pushes them to the branch
+`notebooks`.
 
 `VITGEOM_REPOSITORY` in the environment of the build is its address, as continuous integration knows it, and
 `VITGEOM_BRANCH` the branch, `main` unless set. Without an address there are no buttons. They are plain links: a page
@@ -19,7 +20,8 @@ import nbformat
 from sphinx.errors import ConfigError
 
 ADDRESS = re.compile(r"https://[\w.-]+(/[\w.-]+){2,}")
-
+COLAB = "https://colab.research.google.com"
+BRANCH = "notebooks"  # of what pages offer; `make offer` has it too
 
 INSTALL = """# installs the package where it is missing
 from importlib.util import find_spec
@@ -37,13 +39,25 @@ def offer(app: Any, config: Any) -> None:
     if not ADDRESS.fullmatch(address):
         raise ConfigError(f"VITGEOM_REPOSITORY is {address!r}; write https://HOST/OWNER/NAME, or unset it.")
     options = config.html_theme_options
+    hosts = {"binderhub_url": "https://mybinder.org"}
+    if address.startswith("https://github.com/"):  # Colab opens no others
+        hosts["colab_url"] = COLAB
     options |= {
         "repository_url": address,
         "repository_branch": os.environ.get("VITGEOM_BRANCH", "") or "main",
         "path_to_docs": "",
         "use_source_button": True,
-        "launch_buttons": options.get("launch_buttons", {}) | {"binderhub_url": "https://mybinder.org"},
+        "launch_buttons": options.get("launch_buttons", {}) | hosts,
     }
+
+
+def to_offered(app: Any, _page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
+    """Let the button to Colab open the notebook that the page offers, and not the one of the repository."""
+    branch = app.config.html_theme_options.get("repository_branch")
+    for group in context.get("header_buttons", ()):
+        for button in group.get("buttons", ()):
+            if str(button.get("url", "")).startswith(COLAB):
+                button["url"] = button["url"].replace(f"/blob/{branch}/", f"/blob/{BRANCH}/", 1)
 
 
 def finish(app: Any, exception: Exception | None) -> None:
@@ -61,5 +75,6 @@ def finish(app: Any, exception: Exception | None) -> None:
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("config-inited", offer)
+    app.connect("html-page-context", to_offered, priority=502)  # after the theme has made the buttons
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

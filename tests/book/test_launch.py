@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from sphinx.errors import ConfigError
 
 import vitgeom_nb as vg
-from tests.chapters import extension
+from tests.chapters import ROOT, extension
 
 from .small_book import build
 
@@ -43,7 +45,10 @@ def test_without_an_address_nothing_changes(monkeypatch: pytest.MonkeyPatch, sai
 def test_with_one_the_theme_knows_it_and_the_branch(monkeypatch: pytest.MonkeyPatch) -> None:
     told = options(monkeypatch, VITGEOM_REPOSITORY=f"{WHERE}/", VITGEOM_BRANCH="next")
     assert (told["repository_url"], told["repository_branch"]) == (WHERE, "next")
-    assert told["launch_buttons"] == {"notebook_interface": "jupyterlab", "binderhub_url": "https://mybinder.org"}
+    hosts = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
+    assert told["launch_buttons"] == {"notebook_interface": "jupyterlab"} | hosts
+    elsewhere = options(monkeypatch, VITGEOM_REPOSITORY="https://gitlab.com/someone/somewhere")
+    assert "colab_url" not in elsewhere["launch_buttons"]  # it opens notebooks of one host alone
     assert options(monkeypatch, VITGEOM_REPOSITORY=WHERE)["repository_branch"] == "main"
 
 
@@ -53,7 +58,7 @@ def test_what_is_no_address_is_one_sentence(monkeypatch: pytest.MonkeyPatch, add
         options(monkeypatch, VITGEOM_REPOSITORY=address)
 
 
-def test_a_page_has_a_button_to_binder_and_one_to_its_source_and_asks_nobody(tmp_path: Path) -> None:
+def test_a_page_has_buttons_to_binder_and_colab_and_one_to_its_source_and_asks_nobody(tmp_path: Path) -> None:
     cells = nbformat.v4.new_markdown_cell("# A page"), nbformat.v4.new_code_cell("1 + 1")
     done = build(tmp_path, *cells, VITGEOM_REPOSITORY=WHERE)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -62,6 +67,7 @@ def test_a_page_has_a_button_to_binder_and_one_to_its_source_and_asks_nobody(tmp
     away = {button["href"] for button in buttons if urlsplit(button["href"]).netloc}
     assert away == {
         "https://mybinder.org/v2/gh/someone/somewhere/main?urlpath=lab/tree/book/page.ipynb",
+        "https://colab.research.google.com/github/someone/somewhere/blob/notebooks/book/page.ipynb",
         f"{WHERE}/blob/main/book/page.ipynb?plain=1",
     }
     asked = [tag["src"] for tag in page.select("script[src], img[src], iframe[src]")]
@@ -92,3 +98,30 @@ def test_the_cell_asks_pip_only_where_the_package_is_missing(monkeypatch: pytest
     assert ran == []
     assert shell.run_cell(cell.replace('find_spec("vitgeom_nb")', 'find_spec("no_such_package")')).success
     assert ran == [f'pip install --quiet "vitgeom_nb[all] @ git+{WHERE}@next"']
+
+
+def test_the_notebooks_that_are_offered_are_a_branch_of_their_own(tmp_path: Path) -> None:
+    def git(*words: str, at: Path = tmp_path / "copy") -> str:
+        named = ["-c", "user.name=a", "-c", "user.email=a@localhost", "-c", "init.defaultBranch=main"]
+        return subprocess.run(["git", *named, *words], cwd=at, check=True, capture_output=True, text=True).stdout
+
+    offered = tmp_path / "copy" / "_build" / "html" / "_sources" / "book"
+    offered.mkdir(parents=True)
+    (offered / "page.ipynb").write_text("{}")
+    (offered / "page.md").write_text("no notebook")
+    shutil.copy(ROOT / "Makefile", tmp_path / "copy")
+    (tmp_path / "copy" / ".gitignore").write_text("_build/\n")
+    git("init", "-q", "--bare", str(tmp_path / "remote.git"), at=tmp_path)
+    git("init", "-q")
+    git("remote", "add", "origin", str(tmp_path / "remote.git"))
+    git("add", "-A")
+    git("commit", "-q", "-m", "first")
+    for _ in range(2):  # what was offered before is replaced
+        done = subprocess.run(["make", "offer"], cwd=tmp_path / "copy", capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert git("ls-tree", "-r", "--name-only", launch.BRANCH, at=tmp_path / "remote.git") == "book/page.ipynb\n"
+        assert git("rev-list", "--count", launch.BRANCH, at=tmp_path / "remote.git") == "1\n"
+    assert git("status", "--porcelain") == ""
+    shutil.rmtree(tmp_path / "copy" / "_build")
+    done = subprocess.run(["make", "offer"], cwd=tmp_path / "copy", capture_output=True, text=True, check=False)
+    assert "There is no book yet: run make test first." in done.stdout
