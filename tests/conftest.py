@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import warnings
 
 import pandas as pd
 import pytest
 import torch
-
-with warnings.catch_warnings(), contextlib.suppress(ImportError):
-    warnings.simplefilter(
-        "ignore"
-    )  # of torch about itself, once, which older ones give at the first forward derivative
-    import torch._decomp.decompositions_for_jvp
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the real hub; those of the hub point at a stand-in
 
@@ -23,8 +15,11 @@ from vitgeom_nb.jacobians import chunks
 
 from .browser import browser
 from .stand_in_hub import hub
+from .tiny_networks import derive_quietly
 
 __all__ = ["browser", "hub"]
+
+derive_quietly()
 
 
 @pytest.fixture(autouse=True)

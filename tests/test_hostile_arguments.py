@@ -36,7 +36,7 @@ from vitgeom_nb.reports import sections as report_sections
 from . import right_answers, test_interrupted
 from .right_answers import Known, known, rounded
 from .test_conventions import IMAGES, LABELS, MODEL, OTHERS, measured
-from .tiny_networks import N, crossing_images, linear, pixels, random_network, wrapped
+from .tiny_networks import N, crossing_images, derive_quietly, linear, pixels, random_network, wrapped
 
 SECONDS = 300.0  # that no case may take; most take some milliseconds
 FLAWS = ("traceback", "silent", "lost", "hang", "crash")
@@ -379,6 +379,7 @@ def _count(pipe: Connection, folder: str, which: str, start: int) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
+    derive_quietly()
     _short_reports()
     cases = globals()[which]()
     os.chdir(folder)  # some arguments are names of files

@@ -1,11 +1,21 @@
 """Networks on 2 x 2 images, small enough to know everything about."""
 
+import contextlib
+import warnings
+
 import torch
 
 import vitgeom_nb as vg
 from vitgeom_nb.networks.wrapping import call
 
 N = 12  # pixels of a 2 x 2 image with three channels
+
+
+def derive_quietly() -> None:
+    """Take in what older versions of torch say of themselves, once, at the first forward derivative."""
+    with warnings.catch_warnings(), contextlib.suppress(ImportError):
+        warnings.simplefilter("ignore")
+        import torch._decomp.decompositions_for_jvp  # noqa: F401
 
 
 def wrapped(net, dtype=torch.float64, **options):
