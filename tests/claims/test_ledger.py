@@ -7,6 +7,7 @@ from scipy.stats import spearmanr
 
 import vitgeom_nb as vg
 from vitgeom_nb import errors
+from vitgeom_nb.claims import samples
 from vitgeom_nb.claims.quantities import QUANTITIES
 from vitgeom_nb.claims.rules import COMPARED, DOES_NOT_APPLY, JUDGED, NOT_MEASURED, WORDS
 from vitgeom_nb.claims.runs import Recorded, family_of, tier_of
@@ -272,7 +273,7 @@ def test_images_drawn_together_cancel_what_they_share():
     assert together.high - together.low < 0.7 * min(one.high - one.low for one in alone)
 
 
-def test_statistics_of_samples_are_those_of_numpy_and_scipy():
+def test_statistics_of_samples_are_those_of_numpy_and_scipy(monkeypatch):
     own = np.random.default_rng(0)
     x = own.random((40, 5))
     x[3] = np.nan
@@ -291,6 +292,12 @@ def test_statistics_of_samples_are_those_of_numpy_and_scipy():
     for sample, function in cases:
         np.testing.assert_allclose(sample.of_weights(weights), [function(row) for row in drawn], err_msg=sample.kind)
         assert np.isnan(sample.of_weights(np.eye(40)[[3]])).all()  # what has no values has no statistic
+    whole = pooled(x, 0.9).of_weights(weights)
+    monkeypatch.setattr(samples, "AT_ONCE", 100)  # a resample or two at a time
+    np.testing.assert_array_equal(pooled(x, 0.9).of_weights(weights), whole)
+    nothing = np.full(40, np.nan)
+    for sample in (pooled(nothing, 0.9), mean(nothing), kept(nothing, nothing), rank(nothing, nothing)):
+        assert np.isnan(sample.of_weights(weights)).all()
     assert rank(a, b).of_weights(np.ones((1, 40))) == pytest.approx(rank(a, b).interval().value)
     assert pooled(x, 0.9).count == 39
     assert share([True, False, True], among=[True, True, False]).interval().value == 0.5

@@ -48,7 +48,8 @@ def direction_change_summary(measurements: Iterable[xr.Dataset]) -> pd.DataFrame
     rows = []
     for bend in bends:
         angle = angles(bend)
-        row: dict[str, object] = {"images": bend.sizes["image"], "directions": parameters(bend)["directions"]}
+        directions = bend.sizes["direction"] if "direction" in bend.sizes else parameters(bend)["directions"]
+        row: dict[str, object] = {"images": bend.sizes["image"], "directions": directions}
         found = {
             name: over_images(thinned(angle), partial(np.nanquantile, q=q))
             for name, q in (("median", 0.5), ("upper", 0.95))
